@@ -1,0 +1,47 @@
+# vitreous: from micrographs to picks, maps and a report. This page validates the configuration, includes one rule
+# file a room and names the targets. `vitreous.config.plan` knows every path and hands each rule its own block.
+import sys
+
+from snakemake.utils import min_version
+
+from vitreous.config.workflow import read_plan
+
+min_version("9.0")
+
+if not workflow.configfiles:
+
+    configfile: "config/minimal.yaml"
+
+
+plan = read_plan(config, workflow.configfiles, arguments=sys.argv)
+config.update(plan.jobs_config())
+
+
+wildcard_constraints:
+    dataset=plan.NAME,
+    denoiser=plan.NAME,
+    picker=plan.NAME,
+    selection=plan.NAME,
+    target=plan.NAME,
+    engine=plan.NAME,
+    ctf=plan.NAME,
+    model=plan.NAME,
+    seed=r"\d+",
+    batch=r"\d+-of-\d+",
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        plan.report,
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/simulate.smk"
+include: "workflow/rules/picking.smk"
+include: "workflow/rules/reconstruction.smk"
+include: "workflow/rules/report.smk"

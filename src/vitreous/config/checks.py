@@ -1,0 +1,145 @@
+"""Names that no block defines and combinations that make no sense, refused before any job."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+
+from vitreous.config.models import (
+    RESERVED,
+    Combination,
+    Config,
+    LocalDataset,
+    SimulatedDataset,
+    TrainedPicker,
+)
+from vitreous.errors import SettingsError
+
+# What `physics.symmetry.parse` takes; that module needs torch, which must not be imported to read settings.
+_POINT_GROUP = re.compile(r"([CD][1-9]\d{0,3}|T|O|I[1-4]?)", re.IGNORECASE)
+
+
+def _unknown(place: str, names: Iterable[str], known: Iterable[str], what: str) -> Iterator[str]:
+    known = sorted(known)
+    for name in names:
+        if name not in known:
+            yield f"{place}: no {what} is called '{name}'; there are: {', '.join(known) or 'none'}"
+
+
+def _reserved(config: Config) -> Iterator[str]:
+    blocks: dict[str, Iterable[str]] = {
+        "pickers": config.pickers,
+        "ctf": config.ctf,
+        "engines": config.engines,
+        "datasets": config.datasets,
+    }
+    for block, names in blocks.items():
+        for name in sorted(RESERVED & set(names)):
+            yield f"{block}.{name}: this name is reserved"
+
+
+def _has_truth(config: Config, dataset: str) -> bool:
+    block = config.datasets[dataset]
+    return not isinstance(block, LocalDataset) or bool(block.coordinates)
+
+
+def _combination(config: Config, place: str, entry: Combination) -> Iterator[str]:
+    unknown = list(_unknown(f"{place}.datasets", entry.datasets, config.datasets, "dataset"))
+    yield from unknown
+    yield from _unknown(f"{place}.denoisers", entry.denoisers, ["raw"], "denoiser")
+    yield from _unknown(f"{place}.pickers", entry.pickers, [*config.pickers, "truth"], "picker")
+    yield from _unknown(f"{place}.selections", entry.selections, ["all"], "selection")
+    yield from _unknown(f"{place}.engines", entry.engines, config.engines, "engine")
+    yield from _unknown(f"{place}.ctf", entry.ctf, config.ctf, "CTF block")
+    if entry.engines and not entry.extract:
+        yield f"{place}: engines need particles; say `extract: true`"
+    if entry.extract and not entry.pickers:
+        yield f"{place}: extraction needs picks; name `pickers`"
+    for dataset in entry.datasets if not unknown else []:
+        if "truth" in entry.pickers and not _has_truth(config, dataset):
+            yield f"{place}.pickers: dataset '{dataset}' has no coordinates to take as `truth`"
+        if entry.engines and not config.datasets[dataset].targets:
+            yield f"{place}.engines: dataset '{dataset}' names no target to reconstruct"
+        if entry.extract:
+            yield from _box(config, dataset)
+        if not config.datasets[dataset].targets:
+            yield from _diameters(config, entry, dataset)
+
+
+def _models(config: Config) -> Iterator[str]:
+    for name, model in config.models.picking.items():
+        if model.train is not None:
+            yield from _unknown(
+                f"models.picking.{name}.train.datasets", model.train.datasets, config.datasets, "dataset"
+            )
+    for name, picker in config.pickers.items():
+        if not isinstance(picker, TrainedPicker):
+            if type(picker).NEEDS_MODEL:
+                yield (
+                    f"pickers.{name}: variant '{picker.variant}' is trained; put it into models.picking "
+                    "and say {variant: model, model: NAME} here"
+                )
+            continue
+        missing = list(_unknown(f"pickers.{name}.model", [picker.model], config.models.picking, "model"))
+        yield from missing
+        train = None if missing else config.models.picking[picker.model].train
+        if train and picker.seed is not None and picker.seed not in train.seeds:
+            yield f"pickers.{name}.seed: model '{picker.model}' has the seeds {train.seeds}"
+
+
+def _datasets(config: Config) -> Iterator[str]:
+    for name, dataset in config.datasets.items():
+        if dataset.ctf is not None and dataset.ctf != "given":
+            yield from _unknown(f"datasets.{name}.ctf", [dataset.ctf], [*config.ctf, "given"], "CTF block")
+        for index, group in enumerate([target.symmetry for target in dataset.targets]):
+            if group is not None and not _POINT_GROUP.fullmatch(group.strip()):
+                place = f"datasets.{name}.targets.{index}.symmetry"
+                yield f"{place}: found '{group}', expected C<n>, D<n>, T, O, I, I1 to I4"
+
+
+def _diameters(config: Config, entry: Combination, dataset: str) -> Iterator[str]:
+    """Pickers without a diameter of their own, on a dataset that names no target to take it from."""
+    for name in entry.pickers:
+        block = config.pickers.get(name)
+        model = config.models.picking.get(block.model) if isinstance(block, TrainedPicker) else None
+        settings = model.settings if model else block
+        if settings and not isinstance(settings, TrainedPicker) and settings.diameter_A is None:
+            yield f"pickers.{name}.diameter_A: missing, and dataset '{dataset}' names no target"
+
+
+def _box(config: Config, dataset: str) -> Iterator[str]:
+    """What extraction would refuse at its first file: box, diameter and pixel sizes that contradict."""
+    block, extraction = config.datasets[dataset], config.extraction
+    if not block.targets:
+        yield f"datasets.{dataset}.targets: none, so no diameter for the box of its particles"
+        return
+    if isinstance(block, LocalDataset) and block.trust == "header":
+        return  # the pixel size is not known before the files are read
+    diameter_A = max(target.diameter_A for target in block.targets)
+    written_A = extraction.pixel_size_A or block.pixel_size_A
+    box_A = extraction.box_px * written_A if extraction.box_px else extraction.box_factor * diameter_A
+    if written_A < 0.999 * block.pixel_size_A:
+        yield (
+            f"extraction.pixel_size_A: found {written_A:g} Å, below that of dataset '{dataset}', "
+            f"{block.pixel_size_A:g} Å"
+        )
+    if box_A < diameter_A:
+        yield (
+            f"extraction.box_px: a box of {box_A:.0f} Å is smaller than the particles of dataset "
+            f"'{dataset}', {diameter_A:g} Å; give {math.ceil(diameter_A / written_A)} px or more"
+        )
+    if isinstance(block, SimulatedDataset) and box_A > min(block.shape) * block.pixel_size_A:
+        yield (
+            f"extraction: a box of {box_A:.0f} Å is larger than the micrographs of dataset '{dataset}', "
+            f"{min(block.shape) * block.pixel_size_A:g} Å"
+        )
+
+
+def check(config: Config) -> None:
+    """Raise SettingsError that names every reference to nothing and every senseless combination."""
+    faults = [*_reserved(config), *_datasets(config), *_models(config)]
+    for index, entry in enumerate(config.matrix):
+        faults += _combination(config, f"matrix.{index}", entry)
+    if faults:
+        raise SettingsError(" | ".join(dict.fromkeys(faults)))

@@ -1,0 +1,31 @@
+"""What the Snakefile calls: the plan of its configuration, or one line that says what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from snakemake.exceptions import WorkflowError
+
+from vitreous.config.estimate import estimate
+from vitreous.config.load import load
+from vitreous.config.plan import Plan
+from vitreous.errors import VitreousError
+
+DRY_RUN = re.compile(r"--dry-?run|-[a-z]*n[a-z]*")
+
+
+def read_plan(data: Mapping[str, Any], configfiles: Sequence[str], arguments: Sequence[str]) -> Plan:
+    """The plan of a configuration; where the command line asks for a dry run, what it means is printed.
+
+    Raises Snakemake's WorkflowError, which is shown without a traceback.
+    """
+    try:
+        plan = Plan(load(data, configfiles), str(configfiles[-1]) if configfiles else None)
+    except VitreousError as error:
+        raise WorkflowError(f"configuration: {error}") from None
+    if any(DRY_RUN.fullmatch(argument) for argument in arguments):
+        print(*estimate(plan).lines(), sep="\n", file=sys.stderr)
+    return plan

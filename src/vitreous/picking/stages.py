@@ -1,0 +1,290 @@
+"""Stages of picking: candidates by batch, the threshold of a dataset, the training of a picker."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from vitreous.errors import InputError, SettingsError
+from vitreous.io.dataset import NAME, Dataset, read_batch
+from vitreous.io.micrograph import read_micrograph
+from vitreous.io.picks import empty_picks, read_picks, write_picks
+from vitreous.io.star import read_star, require_columns, write_star
+from vitreous.picking.candidates import Candidates, Image, load_candidates, save_candidates
+from vitreous.picking.registry import load, modules_of, plugin_file, variant_of
+from vitreous.picking.settings import PickerSettings
+from vitreous.picking.threshold import Threshold, choose_threshold
+from vitreous.picking.training import Source
+from vitreous.runtime.device import Runtime
+from vitreous.runtime.files import atomic_path, write_json
+from vitreous.runtime.provenance import write_provenance
+from vitreous.runtime.work import Work, run_items
+
+log = logging.getLogger(__name__)
+PathLike = str | Path
+STAGE = "vitreous.picking.stages"
+NOISE, SPREAD, COUNT = "vitreousScoreNoise", "vitreousScoreSpread", "vitreousCandidates"
+
+
+def pick_batch(
+    batch: PathLike,
+    dataset_folder: PathLike,
+    out_star: PathLike,
+    *,
+    settings: PickerSettings,
+    max_failed_share: float,
+    model: PathLike | None = None,
+    provenance: PathLike,
+    runtime: Runtime,
+) -> None:
+    """Write all candidates of a batch's micrographs with their scores, and `.failed.csv` beside the file.
+
+    The block `micrographs` says of each what noise puts into its scores. Micrographs that cannot be used are
+    listed and gone past; more than `max_failed_share` of them raise StageError.
+    """
+    dataset, out, names = Dataset(dataset_folder), Path(out_star), read_batch(batch)
+    diameter_A, contrast = _diameter_A(dataset, settings), _contrast(dataset, settings)
+    pixel_size_A, variant = dataset.info.pixel_size_A, variant_of(settings)
+    runtime.torch_device()
+    find = load(variant.find)
+    trained = _model(settings, model, runtime)
+
+    def compute(name: str) -> Candidates:
+        image = read_micrograph(dataset.micrograph_path(name))
+        found: Candidates = find(image, pixel_size_A, diameter_A, contrast, settings, runtime, model=trained)
+        return _checked(found, image.shape, variant.find)
+
+    inputs = _inputs(settings, model)
+    optics = [pixel_size_A, diameter_A, contrast]
+    key = {"settings": settings.model_dump(mode="json"), "optics": optics, "seed": runtime.seed}
+    stage, modules = f"{STAGE}:pick_batch", modules_of(settings)
+    with Work(out, settings=key, stage=stage, modules=modules, inputs=inputs) as work:
+        found, errors = run_items(
+            names,
+            compute,
+            work,
+            save_candidates,
+            load_candidates,
+            max_failed_share=max_failed_share,
+            inputs=lambda name: [dataset.folder / name],
+            label="micrographs",
+        )
+    write_star(out, _tables([name for name in names if name in found], found))
+    failed = {name: str(error) for name, error in errors.items()}
+    _write_csv(out.with_suffix(".failed.csv"), _failed_table(failed))
+    write_provenance(
+        provenance, stage=stage, modules=modules, settings=key, seed=runtime.seed,
+        inputs=[batch, *inputs, dataset.folder / "dataset.json"], facts={"failed": len(errors)},
+    )  # fmt: skip
+
+
+def collect_picks(
+    batches: Sequence[PathLike],
+    dataset_folder: PathLike,
+    out_folder: PathLike,
+    *,
+    settings: PickerSettings,
+    provenance: PathLike,
+    runtime: Runtime,
+) -> None:
+    """Join the batches and cut: picks.star, candidates.star, threshold.json, failed.csv in `out_folder`.
+
+    The automatic threshold is chosen over the whole dataset. No pick at all gives valid, empty files and a
+    warning. Raises InputError where the batches name other micrographs than the dataset.
+    """
+    dataset, out = Dataset(dataset_folder), Path(out_folder)
+    candidates = _joined([read_picks(path) for path in batches])
+    tables = pd.concat([_micrograph_table(path) for path in batches], ignore_index=True)
+    failed = pd.concat([_read_failed(Path(path)) for path in batches], ignore_index=True)
+    _check_names(dataset, [*tables[NAME], *failed["micrograph"]], out)
+    chosen = _threshold(candidates, tables, settings)
+    picks = candidates[candidates["score"] >= chosen.value].reset_index(drop=True)
+    write_picks(out / "candidates.star", candidates)
+    write_picks(out / "picks.star", picks)
+    write_json(out / "threshold.json", _facts(chosen, settings, len(candidates), len(picks)))
+    _write_csv(out / "failed.csv", failed)
+    counts = {"micrographs": len(tables), "candidates": len(candidates), "picks": len(picks)}
+    log.info("threshold %.4g (%s): %s", chosen.value, chosen.rule, counts)
+    if len(picks) == 0:
+        log.warning(
+            "NO PICKS in %s: %d candidates, none above the threshold", dataset.folder, len(candidates)
+        )
+    write_provenance(
+        provenance, stage=f"{STAGE}:collect_picks", settings=settings.model_dump(mode="json"),
+        inputs=[*batches], seed=runtime.seed, facts=counts,
+    )  # fmt: skip
+
+
+def train_picker(
+    dataset_folders: Sequence[PathLike],
+    out_model: PathLike,
+    out_log: PathLike,
+    *,
+    settings: PickerSettings,
+    provenance: PathLike,
+    runtime: Runtime,
+) -> None:
+    """Train a picker on the micrographs of datasets, without their truth; writes the model and its log (CSV).
+
+    Raises SettingsError for a picker that does not learn.
+    """
+    train = variant_of(settings).train
+    if train is None:
+        raise SettingsError("this picker is not trained", place="variant", found=settings.variant)
+    runtime.torch_device()
+    sources = [source for folder in dataset_folders for source in _sources(Dataset(folder), settings)]
+    training = load(train)(sources, settings, runtime)
+    for row in training.log:
+        log.info("training: %s", {key: f"{value:.4g}" for key, value in row.items()})
+    with atomic_path(out_model) as part:
+        torch.save(dict(training.model), part)
+    _write_csv(Path(out_log), pd.DataFrame(training.log))
+    write_provenance(
+        provenance, stage=f"{STAGE}:train_picker", modules=modules_of(settings),
+        settings=settings.model_dump(mode="json"), seed=runtime.seed,
+        inputs=[Path(folder) / "micrographs.star" for folder in dataset_folders],
+        facts={"micrographs": len(sources)},
+    )  # fmt: skip
+
+
+def _diameter_A(dataset: Dataset, settings: PickerSettings) -> float:
+    if settings.diameter_A is not None:
+        return settings.diameter_A
+    if not dataset.info.targets:
+        raise SettingsError(
+            "no particle diameter", file=dataset.folder / "dataset.json", found="no targets",
+            todo="give `diameter_A` with the picker",
+        )  # fmt: skip
+    return max(target.diameter_A for target in dataset.info.targets)
+
+
+def _contrast(dataset: Dataset, settings: PickerSettings) -> str:
+    return dataset.info.contrast if settings.contrast == "dataset" else settings.contrast
+
+
+def _model(settings: PickerSettings, path: PathLike | None, runtime: Runtime) -> Any:
+    loader = variant_of(settings).load
+    if path is None:
+        if settings.NEEDS_MODEL:
+            raise SettingsError(
+                "this picker needs a trained model", place="variant", found=settings.variant,
+                todo="name a block of `models.picking`: `{variant: model, model: ...}`",
+            )  # fmt: skip
+        return None
+    if loader is None:
+        raise SettingsError("this picker takes no model", place="variant", found=settings.variant)
+    return load(loader)(Path(path), runtime)
+
+
+def _inputs(settings: PickerSettings, model: PathLike | None) -> list[Path]:
+    plugin = plugin_file(variant_of(settings).find)
+    return [Path(path) for path in (model, plugin) if path is not None]
+
+
+def _checked(found: Candidates, shape: tuple[int, ...], picker: str) -> Candidates:
+    """Candidates as floats, of equal length, finite, inside the image: a plugin may have erred."""
+    x, y, score = (np.asarray(values, dtype=float).reshape(-1) for values in (found.x, found.y, found.score))
+    if not len(x) == len(y) == len(score) or not np.isfinite([*x, *y, *score]).all():
+        raise InputError("picker returned unequal or non-finite arrays", place=picker)
+    h, w = shape
+    if ((x < -0.5) | (x > w - 0.5) | (y < -0.5) | (y > h - 0.5)).any():
+        expected = f"x < {w}, y < {h}"
+        raise InputError("picker returned centres outside the image", place=picker, expected=expected)
+    return Candidates(x, y, score, float(found.noise), float(found.spread))
+
+
+def _tables(names: Sequence[str], found: dict[str, Candidates]) -> dict[str, pd.DataFrame]:
+    """The blocks of a batch's file: particles as in picks.star, and what noise puts into each map."""
+    parts = [found[name] for name in names]
+    lengths = [len(part.x) for part in parts]
+    repeated = np.repeat(np.array(names, dtype=object), lengths)
+    particles = pd.DataFrame({NAME: pd.Series(repeated, dtype="str")})
+    columns = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit")
+    for column, key in zip(columns, ("x", "y", "score"), strict=True):
+        particles[column] = np.concatenate([np.zeros(0), *(getattr(part, key) for part in parts)])
+    micrographs = pd.DataFrame({NAME: pd.Series(list(names), dtype="str")})
+    micrographs[COUNT] = np.array(lengths, dtype=int)
+    micrographs[NOISE] = np.array([part.noise for part in parts], dtype=float)
+    micrographs[SPREAD] = np.array([part.spread for part in parts], dtype=float)
+    return {"particles": particles, "micrographs": micrographs}
+
+
+def _micrograph_table(path: PathLike) -> pd.DataFrame:
+    table = read_star(path).get("micrographs")
+    if not isinstance(table, pd.DataFrame):
+        raise InputError("block missing", file=path, expected="data_micrographs of a batch of candidates")
+    require_columns(table, (NAME, NOISE, SPREAD), file=path, block="micrographs")
+    return table
+
+
+def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """All rows by micrograph, best score first."""
+    filled = [table for table in tables if len(table)]
+    if not filled:
+        return empty_picks()
+    joined = pd.concat(filled, ignore_index=True)
+    best_first = joined.sort_values("score", ascending=False, kind="stable")
+    return best_first.sort_values("micrograph", kind="stable", ignore_index=True)
+
+
+def _threshold(candidates: pd.DataFrame, tables: pd.DataFrame, settings: PickerSettings) -> Threshold:
+    if settings.threshold != "auto":
+        return Threshold(float(settings.threshold), "given in the settings")
+    noise, spread = (_median(tables[column]) for column in (NOISE, SPREAD))
+    return choose_threshold(candidates["score"].to_numpy(float), noise, spread)
+
+
+def _median(values: pd.Series) -> float:
+    """The median of the finite values where most are finite, else NaN."""
+    known = np.asarray(values, dtype=float)
+    finite = known[np.isfinite(known)]
+    return float(np.median(finite)) if len(finite) > len(known) / 2 else math.nan
+
+
+def _facts(chosen: Threshold, settings: PickerSettings, candidates: int, picks: int) -> dict[str, Any]:
+    automatic = {"automatic": chosen.value} if settings.threshold == "auto" else {}
+    counts = {"candidates": candidates, "picks": picks}
+    return {"threshold": chosen.value, "rule": chosen.rule, **automatic, **counts, "fit": dict(chosen.facts)}
+
+
+def _check_names(dataset: Dataset, names: Sequence[str], out: Path) -> None:
+    known = set(dataset.micrographs()[NAME])
+    missing, unknown = sorted(known - set(names)), sorted(set(names) - known)
+    if missing or unknown:
+        raise InputError(
+            "batches do not match the dataset", file=out, expected=str(dataset.folder / "micrographs.star"),
+            found=f"{len(missing)} micrographs missing, {len(unknown)} unknown: {(missing + unknown)[0]}",
+        )  # fmt: skip
+
+
+def _sources(dataset: Dataset, settings: PickerSettings) -> list[Source]:
+    """The micrographs of a dataset to learn from, sorted by name."""
+
+    def reader(name: str) -> Callable[[], Image]:
+        return lambda: read_micrograph(dataset.micrograph_path(name))
+
+    fixed = (dataset.info.pixel_size_A, _diameter_A(dataset, settings), _contrast(dataset, settings))
+    names = sorted(str(name) for name in dataset.micrographs()[NAME])
+    return [Source(str(dataset.folder), name, *fixed, reader(name)) for name in names]
+
+
+def _failed_table(errors: dict[str, str]) -> pd.DataFrame:
+    return pd.DataFrame({"micrograph": list(errors), "error": list(errors.values())}, dtype="str")
+
+
+def _read_failed(batch: Path) -> pd.DataFrame:
+    path = batch.with_suffix(".failed.csv")
+    table: pd.DataFrame = pd.read_csv(path, dtype="str", keep_default_na=False)
+    return table
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    with atomic_path(path) as part:
+        table.to_csv(part, index=False)

@@ -1,0 +1,255 @@
+"""The page's section on picks: scores beside the papers', curves, overlays, micrograph by micrograph."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from vitreous.report import charts
+from vitreous.report.blocks import (
+    Block,
+    Cell,
+    Chart,
+    Charts,
+    Column,
+    Fold,
+    Heading,
+    Key,
+    Prose,
+    Row,
+    Section,
+    Table,
+    count,
+    fixed,
+    plural,
+)  # fmt: skip
+from vitreous.report.material import Material
+from vitreous.report.overlays import overlays
+from vitreous.report.results import Result, pick_counts, read_facts, read_table
+from vitreous.report.scores import (
+    Score,
+    Subject,
+    best_of,
+    column,
+    name_of,
+    part,
+    published_beside,
+    quantity,
+    written,
+)  # fmt: skip
+
+SHOWN = (
+    "f1_micro", "precision_micro", "recall_micro", "oracle_f1", "average_precision", "f1_macro",
+    "iou_published", "iou_published_f1", "count_picks", "count_truth",
+)  # fmt: skip
+COMPARED = ("f1_micro", "precision_micro", "recall_micro", "f1_macro", "iou_published", "iou_published_f1")
+POINTS = 240
+
+
+def picking_section(material: Material) -> Section:
+    """Everything about picks."""
+    section = Section(
+        "picking",
+        "Picking",
+        "A pick is a hit where it is matched one to one with a true particle within the matching radius. "
+        "Scores are those of the picker's own, automatic threshold; the interval is a bootstrap over "
+        "micrographs.",
+        empty="No picks were made or compared in this run.",
+    )
+    results = material.run.of("picks")
+    scored = material.scores("picks")
+    if scored:
+        section.blocks.append(_scores_table(material, scored))
+        section.blocks.append(_dots(material, scored))
+    for dataset in material.datasets_of(results):
+        section.blocks += _dataset_blocks(material, dataset, scored)
+    return section
+
+
+def _scores_table(material: Material, scored: dict[Subject, dict[str, Score]]) -> Table:
+    present = {metric for scores in scored.values() for metric in scores}
+    metrics = [metric for metric in SHOWN if metric in present]
+    rows: list[Row] = []
+    for dataset in dict.fromkeys(part(subject, "dataset") for subject in scored):
+        subjects = [subject for subject in scored if part(subject, "dataset") == dataset]
+        best = {metric: best_of([scored[s].get(metric) for s in subjects], metric) for metric in metrics}
+        for index, subject in enumerate(subjects):
+            cells = [Cell(name_of(subject, "denoiser", "picker"))]
+            cells += [material.cell(scored[subject].get(metric), best[metric]) for metric in metrics]
+            rows.append(Row(cells, group=dataset if index == 0 else ""))
+        rows += _published_rows(material, dataset, metrics)
+    columns = [Column("picker"), *(column(metric) for metric in metrics)]
+    printed = "Italics: printed in a paper for the same data set." if any(row.kind for row in rows) else ""
+    note = f"Bold: the best of ours on a data set. {printed}"
+    return Table(columns, rows, caption="Scores", note=note)
+
+
+def _published_rows(material: Material, dataset: str, metrics: list[str]) -> list[Row]:
+    compared = [metric for metric in metrics if metric in COMPARED]
+    beside = published_beside(material.published.rows(), dataset, material.accession(dataset), compared)
+    rows = []
+    for name, found in beside:
+        cells = [Cell(name)]
+        for metric in metrics:
+            row = found.get(metric)
+            text = written(float(row["value"]), quantity(metric)) if row else ""
+            title = f"{row['source']}" if row else ""
+            cells.append(Cell(text, sort=row["value"] if row else None, title=title))
+        rows.append(Row(cells, kind="published"))
+    return rows
+
+
+def _dots(material: Material, scored: dict[Subject, dict[str, Score]]) -> Chart:
+    dots: list[charts.Dot] = []
+    for subject, scores in scored.items():
+        score, dataset = scores.get("f1_micro"), part(subject, "dataset")
+        if score is None:
+            continue
+        name = name_of(subject, "denoiser", "picker")
+        interval = f" ({score.interval})" if score.interval else ""
+        text = f"F1 {score.text}{interval}"
+        dots.append(charts.Dot(name, score.value, score.low, score.high, 0, group=dataset, text=text))
+    for dataset in list(dict.fromkeys(dot.group for dot in dots)):
+        place = max(index for index, dot in enumerate(dots) if dot.group == dataset) + 1
+        for name, found in published_beside(
+            material.published.rows(), dataset, material.accession(dataset), ("f1_micro",)
+        ):
+            row, label = found["f1_micro"], name.rsplit(", paper", 1)[0]
+            dot = charts.Dot(
+                label, row["value"], published=True, group=dataset, text=f"F1 {row['value']}, {name}"
+            )
+            dots.insert(place, dot)
+            place += 1
+    axis = charts.axis("F1", [0.0, 1.0], low=0.0, high=1.0)
+    svg = charts.dot_chart(
+        dots, axis, description="F1 of every picker with its bootstrap interval, by data set"
+    )
+    keys = [Key("ours, with interval", "s0", "circle")]
+    keys += [Key("printed in a paper", "published", "diamond")] if any(dot.published for dot in dots) else []
+    return Chart("F1 by picker", svg, keys, wide=True)
+
+
+def _dataset_blocks(material: Material, dataset: str, scored: dict[Subject, dict[str, Score]]) -> list[Block]:
+    results = [result for result in material.run.of("picks") if result.names["dataset"] == dataset]
+    blocks: list[Block] = [Heading(dataset)]
+    lines = _curve_charts(results, scored)
+    if lines:
+        blocks.append(Charts(lines))
+    for index, result in enumerate(results):
+        inner = overlays(material, result)
+        table = _micrograph_table(material, result) or _count_table(material, result)
+        inner += [table] if table else []
+        if inner:
+            blocks.append(Fold(f"{result.label}: micrograph by micrograph", inner, open=index == 0))
+    if not any(result.file("scores.csv") for result in results):
+        blocks.insert(1, Prose("This data set has no truth to compare its picks with.", kind="empty"))
+    return blocks
+
+
+def _thinned(table: pd.DataFrame) -> pd.DataFrame:
+    if len(table) <= POINTS:
+        return table
+    return table.iloc[np.unique(np.linspace(0, len(table) - 1, POINTS).round().astype(int))]
+
+
+def _score_of(result: Result, scored: dict[Subject, dict[str, Score]], metric: str) -> float:
+    for subject, scores in scored.items():
+        same = all(part(subject, name) == result.names[name] for name in ("dataset", "denoiser", "picker"))
+        if same and metric in scores:
+            return scores[metric].value
+    return math.nan
+
+
+def _curve_charts(results: list[Result], scored: dict[Subject, dict[str, Score]]) -> list[Chart]:
+    curves = {result: _thinned(read_table(result.file("curve.csv"))) for result in results}
+    curves = {result: curve for result, curve in curves.items() if {"recall", "precision"} <= set(curve)}
+    curves = {result: curve for result, curve in curves.items() if len(curve)}
+    if not curves:
+        return []
+    return [_precision_recall(curves, scored), *(_threshold_chart(*item) for item in curves.items())]
+
+
+def _precision_recall(curves: dict[Result, pd.DataFrame], scored: dict[Subject, dict[str, Score]]) -> Chart:
+    series, keys = [], []
+    for style, (result, curve) in enumerate(curves.items()):
+        style %= 7
+        series.append(charts.Series(result.label, list(curve["recall"]), list(curve["precision"]), style))
+        keys.append(Key(result.label, f"s{style}"))
+        point = [_score_of(result, scored, f"{name}_micro") for name in ("recall", "precision")]
+        series.append(charts.Series(f"{result.label}, automatic", point[:1], point[1:], style, dots=True))
+    unit = charts.axis("", [0.0, 1.0], low=0.0, high=1.0).ticks
+    svg = charts.line_chart(
+        series,
+        charts.Axis("recall", 0.0, 1.0, unit),
+        charts.Axis("precision", 0.0, 1.0, unit),
+        description="Precision against recall over all thresholds; the dot is the automatic threshold",
+    )
+    return Chart("Precision against recall", svg, [*keys, Key("automatic threshold", "plain", "circle")])
+
+
+def _threshold_chart(result: Result, curve: pd.DataFrame) -> Chart:
+    curve = curve.sort_values("threshold")
+    names = ("f1", "precision", "recall")
+    series = [
+        charts.Series({"f1": "F1"}.get(name, name), list(curve["threshold"]), list(curve[name]), style)
+        for style, name in enumerate(names)
+    ]
+    facts = read_facts(result.file("threshold.json"))
+    automatic = facts.get("automatic", facts.get("threshold"))
+    marks = []
+    if isinstance(automatic, int | float) and math.isfinite(automatic):
+        marks = [charts.Mark(float(automatic), f"automatic {automatic:.3g}", upright=True)]
+    x = charts.axis("threshold on the picker's score", [*curve["threshold"], *(mark.at for mark in marks)])
+    y = charts.axis("score", [0.0, 1.0], low=0.0, high=1.0)
+    svg = charts.line_chart(
+        series,
+        x,
+        y,
+        marks=marks,
+        description=f"F1, precision and recall of {result.label} against the threshold",
+    )
+    keys = [Key(one.label, f"s{one.style}") for one in series]
+    rule = f"Rule of the automatic threshold: {facts['rule']}." if facts.get("rule") else ""
+    return Chart(f"Threshold, {result.label}", svg, keys, note=rule)
+
+
+def _micrograph_table(material: Material, result: Result) -> Table | None:
+    table = read_table(result.file("per_micrograph.csv"))
+    if table.empty or not {"micrograph", "truth", "picks", "hits"} <= set(table):
+        return None
+    shown = table.sort_values("f1", na_position="last").head(material.settings.rows_per_table)
+    rows = []
+    for row in shown.to_dict("records"):
+        missing = bool(row.get("missing", False))
+        missed, false = row["truth"] - row["hits"], row["picks"] - row["hits"]
+        cells = [Cell(str(row["micrograph"]) + (" (failed)" if missing else ""), kind="name")]
+        cells += [
+            Cell(count(value), sort=value)
+            for value in (row["truth"], row["picks"], row["hits"], missed, false)
+        ]
+        for name in ("precision", "recall", "f1"):
+            value = float(row[name])
+            cells.append(Cell(fixed(value, 3), sort=value if math.isfinite(value) else None))
+        rows.append(Row(cells, kind="failed" if missing else ""))
+    names = ("true", "picks", "hits", "missed", "false", "precision", "recall", "F1")
+    columns = [Column("micrograph"), *(Column(name, numeric=True) for name in names)]
+    more = f"The {len(shown)} worst of {len(table)}; all are in {result.folder / 'per_micrograph.csv'}."
+    note = more if len(shown) < len(table) else ""
+    return Table(columns, rows, caption="Micrographs, worst first", note=note, sortable=True)
+
+
+def _count_table(material: Material, result: Result) -> Table | None:
+    """Picks by micrograph where there is no truth."""
+    counts = pick_counts(result).sort_values(ascending=False)
+    if counts.empty or result.names["picker"] == "truth":
+        return None
+    shown = counts.head(material.settings.rows_per_table)
+    rows = [
+        Row([Cell(str(name), kind="name"), Cell(count(value), sort=value)]) for name, value in shown.items()
+    ]
+    columns = [Column("micrograph"), Column("picks", numeric=True)]
+    note = f"{count(int(counts.sum()))} picks on {plural(len(counts), 'micrograph')}."
+    note += f" The first {len(shown)} are listed." if len(shown) < len(counts) else ""
+    return Table(columns, rows, caption="Picks by micrograph", note=note, sortable=True)

@@ -1,0 +1,16 @@
+from pathlib import Path
+
+from vitreous.config.canonical import restore
+from vitreous.picking.settings import PickerSettings
+from vitreous.picking.stages import train_picker
+from vitreous.runtime.job import job
+
+with job(snakemake) as runtime:
+    train_picker(
+        [Path(path).parent for path in snakemake.input.micrographs],
+        snakemake.output.model,
+        snakemake.output.training,
+        settings=restore(PickerSettings, snakemake.params.settings),
+        provenance=snakemake.output.provenance,
+        runtime=runtime,
+    )
