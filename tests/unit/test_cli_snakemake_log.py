@@ -108,6 +108,12 @@ def test_a_stop_before_any_job_is_explained_on_one_line() -> None:
     assert log.fault_line() == "configuration: x.yaml: seed: unknown key"
 
 
+def test_a_wrong_option_of_snakemake_is_explained_by_its_last_line() -> None:
+    log = SnakemakeLog()
+    feed(log, ["usage: snakemake [-h] ...", "snakemake: error: unrecognized arguments: --bogus", ""])
+    assert log.fault_line() == "snakemake: error: unrecognized arguments: --bogus"
+
+
 def test_lines_of_jobs_between_snakemakes_own_do_no_harm() -> None:
     log = SnakemakeLog()
     said = feed(

@@ -8,7 +8,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -85,8 +85,17 @@ def init(
     _check(found, pixel_size_A, diameter_A, trust)
     optics = {"voltage_kv": voltage_kv, "cs_mm": cs_mm, "amplitude_contrast": amplitude_contrast}
     named = label(name or files[0].parent.name)
-    base = out.absolute().parent
-    text = configuration(named, found, base, pixel_size_A, diameter_A, group, optics, contrast, picks, trust)
+    dataset = dataset_lines(
+        found,
+        out.absolute().parent,
+        optics,
+        {"name": "particle", "diameter_A": diameter_A, "symmetry": group},
+        pixel_size_A=pixel_size_A,
+        contrast=contrast,
+        coordinates=picks,
+        trust=trust,
+    )
+    text = configuration(named, dataset, all(value is not None for value in optics.values()))
     with atomic_path(out) as part:
         part.write_text(text, encoding="utf-8")
         load_file(part)
@@ -187,21 +196,8 @@ def _say(found: Found, out: Path, optics: dict[str, float | None]) -> None:
     print(f"written: {out}\nnext: vitreous run {out} --dry-run, then vitreous run {out}")
 
 
-def configuration(
-    name: str,
-    found: Found,
-    base: Path,
-    pixel_size_A: float,
-    diameter_A: float,
-    symmetry: str,
-    optics: dict[str, float | None],
-    contrast: str,
-    coordinates: list[str],
-    trust: str | None,
-) -> str:
-    """The text of a configuration in `base`: one local data set, blob picker, CTF where optics are known."""
-    folder = found.folder if not found.folder.is_relative_to(base) else found.folder.relative_to(base)
-    whole = all(value is not None for value in optics.values())
+def configuration(name: str, dataset: list[str], with_ctf: bool) -> str:
+    """The text of a configuration: one data set (its lines), the blob picker, particles; CTF where asked."""
     lines = [
         "# Written by `vitreous init`. Each key is explained in config/README.md of vitreous; paths are",
         "# relative to this file. Add pickers or combinations and run again: only what is new is made.",
@@ -212,38 +208,9 @@ def configuration(
         "",
         "datasets:",
         f"  {name}:",
-        "    source: local",
-        f"    folder: {json.dumps(folder.as_posix(), ensure_ascii=False)}",
-        f"    micrographs: {json.dumps(found.globs, ensure_ascii=False)}  # {found.count} files",
-    ]
-    if coordinates:
-        lines.append(
-            f"    coordinates: {json.dumps(coordinates, ensure_ascii=False)}  # compared with our picks"
-        )
-    else:
-        lines.append(
-            '    # coordinates: ["picks/*.star"]  # picks you have: the report then says how many are found'
-        )
-    lines.append(f"    pixel_size_A: {pixel_size_A!r}")
-    if trust is not None:
-        lines.append(f"    trust: {trust}  # headers state another pixel size")
-    for key, value in optics.items():
-        lines.append(
-            f"    {key}: {value!r}" if value is not None else f"    # {key}:  # needed for CTF and maps"
-        )
-    lines += [
-        f"    contrast: {contrast}  # how protein looks in the micrographs as stored",
-        f"    batches: {batches(found.count)}  # jobs that each stage is split into",
-        f"    ctf: {'thon' if whole else 'null'}  # whose values go into the particles",
-        "    targets:",
-        "      - name: particle",
-        f"        diameter_A: {diameter_A!r}",
-        f"        symmetry: {symmetry}",
+        *(f"    {line}" for line in dataset),
         "",
-    ]
-    if whole:
-        lines += ["ctf:", "  thon:", "    variant: thon", ""]
-    lines += [
+        *(["ctf:", "  thon:", "    variant: thon", ""] if with_ctf else []),
         "pickers:",
         "  blob:",
         "    variant: blob",
@@ -251,6 +218,45 @@ def configuration(
         "matrix:",
         f"  - datasets: [{name}]",
         "    pickers: [blob]",
+        *(["    ctf: [thon]"] if with_ctf else []),
+        "    extract: true",
+        "",
     ]
-    lines += ["    ctf: [thon]"] * whole + ["    extract: true", ""]
     return "\n".join(lines)
+
+
+def dataset_lines(
+    found: Found,
+    base: Path,
+    optics: dict[str, float | None],
+    particle: dict[str, Any],
+    *,
+    pixel_size_A: float,
+    contrast: str,
+    coordinates: list[str],
+    trust: str | None,
+) -> list[str]:
+    """The lines of a local data set's block; paths relative to `base` where the micrographs lie below it."""
+    folder = found.folder.relative_to(base) if found.folder.is_relative_to(base) else found.folder
+    whole = all(value is not None for value in optics.values())
+    globs = json.dumps(found.globs, ensure_ascii=False)
+    picks = json.dumps(coordinates, ensure_ascii=False)
+    return [
+        "source: local",
+        f"folder: {json.dumps(folder.as_posix(), ensure_ascii=False)}",
+        f"micrographs: {globs}  # {found.count} files",
+        f"coordinates: {picks}  # compared with ours"
+        if coordinates
+        else '# coordinates: ["picks/*.star"]  # picks you have: the report then says how many are found',
+        f"pixel_size_A: {pixel_size_A!r}",
+        *([f"trust: {trust}  # where headers state another pixel size"] if trust else []),
+        *(
+            f"# {key}:  # needed for CTF and maps" if value is None else f"{key}: {value!r}"
+            for key, value in optics.items()
+        ),
+        f"contrast: {contrast}  # how protein looks in the micrographs as stored",
+        f"batches: {batches(found.count)}  # jobs that each stage is split into",
+        f"ctf: {'thon' if whole else 'null'}  # whose values go into the particles",
+        "targets:",
+        *(f"{'- ' if key == 'name' else '  '}{key}: {value}" for key, value in particle.items()),
+    ]

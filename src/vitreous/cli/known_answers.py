@@ -126,7 +126,7 @@ def picks_in_a_simulated_micrograph(runtime: Runtime) -> Answer:
 
 
 def picks_in_two_micrographs_of_empiar_10146(runtime: Runtime) -> Answer:
-    """The blob picker finds the apoferritin of the bundled sample as a person did (resources/README there)."""
+    """The blob picker finds the apoferritin of the bundled sample (its README says whose picks they are)."""
     from vitreous.cli.workflow import repository
 
     sample = repository() / "resources" / "empiar-10146-sample"

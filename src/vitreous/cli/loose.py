@@ -71,16 +71,15 @@ def dataset_of(places: Sequence[Path], *, scratch: Path, **known: Any) -> Iterat
 
     `known` are fields of LocalSettings (pixel_size_A, voltage_kv, targets …); None leaves one unknown.
     """
-    from vitreous.cli.options import settings_of
+    from vitreous.cli.options import MAX_FAILED_SHARE, settings_of
     from vitreous.data.local import import_local
     from vitreous.data.settings import LocalSettings
     from vitreous.io.dataset import Dataset
 
     files = find_micrographs(places)
     folder, globs = common_folder(files)
-    settings = settings_of(
-        LocalSettings, {"folder": str(folder), "micrographs": globs, "batches": 1, **known}
-    )
+    fixed = {"folder": str(folder), "micrographs": globs, "batches": 1, "max_failed_share": MAX_FAILED_SHARE}
+    settings = settings_of(LocalSettings, {**fixed, **known})
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".vitreous-", dir=scratch) as temporary:
         place = Path(temporary) / "dataset"

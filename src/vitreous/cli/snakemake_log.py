@@ -58,13 +58,14 @@ class SnakemakeLog:
         self._began: dict[str, float] = {}
         self._counts: Counter[str] = Counter()
         self._seconds: defaultdict[str, list[float]] = defaultdict(list)
-        self._section = ""
+        self._section = self._last = ""
         self._rule = ""
         self._failure: Failure | None = None
         self._finished = ""
 
     def feed(self, line: str) -> str | None:
         """Take in one line of output (without its end)."""
+        self._last = line.strip() or self._last
         if self._section:
             section = self._section
             if self._in_section(line):
@@ -160,7 +161,7 @@ class SnakemakeLog:
     def fault_line(self) -> str:
         """Why Snakemake gave up where no job failed, on one line."""
         lines = [line for line in self.fault[1:] if not line.startswith("File ")]
-        text = " ".join(lines or self.fault)
+        text = " ".join(lines or self.fault or [self._last])
         return " ".join(text.split())
 
 

@@ -107,16 +107,16 @@ def snakemake_command(
     run: Run, profile: str, cores: int, device: str | None, extra: Sequence[str]
 ) -> list[str]:
     """The command line of Snakemake for a run; no shell ever reads it."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(repository() / "Snakefile")]
-    command += ["--directory", str(run.directory), "--profile", str(profile_folder(profile))]
-    if profile == "cluster":
-        command += ["--local-cores", str(cores)]
-    else:
-        gpus = 0 if "cpu" in (device, run.config.compute.device) and device != "cuda" else gpu_count()
-        command += ["--cores", str(cores), "--resources", f"gpu={gpus}"]
-    command += ["--configfile", str(run.file)]
+    command = [sys.executable, "-m", "snakemake", "--configfile", str(run.file)]
     if device is not None:
         command += ["--config", f"compute={{device: {device}}}"]
+    if profile != "cluster":
+        gpus = 0 if (device or run.config.compute.device) == "cpu" else gpu_count()
+        command += ["--resources", f"gpu={gpus}"]
+    command += ["--snakefile", str(repository() / "Snakefile"), "--directory", str(run.directory)]
+    # Last an option with one value, so that targets may follow.
+    command += ["--profile", str(profile_folder(profile))]
+    command += ["--local-cores" if profile == "cluster" else "--cores", str(cores)]
     return [*command, *extra]
 
 

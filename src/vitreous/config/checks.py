@@ -99,7 +99,9 @@ def _datasets(config: Config) -> Iterator[str]:
 
 
 def _diameters(config: Config, entry: Combination, dataset: str) -> Iterator[str]:
-    """Pickers without a diameter of their own, on a dataset that names no target to take it from."""
+    """What picking and its scores would miss on a dataset that names no target: a diameter."""
+    if _has_truth(config, dataset) and set(entry.pickers) - {"truth"}:
+        yield f"datasets.{dataset}.targets: none, so no diameter to score its picks with"
     for name in entry.pickers:
         block = config.pickers.get(name)
         model = config.models.picking.get(block.model) if isinstance(block, TrainedPicker) else None

@@ -25,10 +25,10 @@ class _UniqueKeys(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is given twice", key_node.start_mark
-                )
+            plain = isinstance(key, str | int | float | None)
+            if not plain or key in seen:
+                what = f"key {key!r} is given twice" if plain else "a key must be a word or a number"
+                raise yaml.constructor.ConstructorError(None, None, what, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -40,7 +40,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         value = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
     except FileNotFoundError as error:
         raise SettingsError("configuration file not found", file=path) from error
-    except UnicodeDecodeError as error:
+    except OSError as error:
+        raise SettingsError("configuration cannot be read", file=path, found=error.strerror) from error
+    except (UnicodeDecodeError, yaml.reader.ReaderError) as error:
         raise SettingsError("not a text file", file=path, expected="YAML") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
@@ -122,6 +124,9 @@ def validate(data: Mapping[str, Any], file: str | Path | None = None) -> Config:
     """Make the typed configuration of plain data; raises SettingsError that names every fault on one line."""
     try:
         text = json.dumps(data, default=str)
+    except ValueError as error:
+        raise SettingsError("an alias (`*name`) stands inside of what it names", file=file) from error
+    try:
         config = Config.model_validate_json(text, strict=True)
         check(config)
         return config

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vitreous.errors import InputError
-from vitreous.io.mrc import read_header
+from vitreous.io.mrc import MrcHeader, read_header
 from vitreous.io.star import Block, read_star, require_columns, row_line, write_star
 
 GROUP = "rlnOpticsGroup"
@@ -87,7 +87,7 @@ def write_particles(path: str | Path, particles: ParticleSet) -> None:
 
 
 def check_particles(particles: ParticleSet, *, file: Path | None, block: str = "particles") -> None:
-    """Raise InputError for the first fault: groups, image names, numbers that are not finite."""
+    """Raise InputError for the first fault: groups, image names, numbers not finite, pixel sizes of 0."""
     optics, table = particles.optics, particles.particles
     require_columns(optics, (GROUP,), file=particles.source, block="optics")
     require_columns(table, (GROUP,), file=particles.source, block=block)
@@ -101,6 +101,9 @@ def check_particles(particles: ParticleSet, *, file: Path | None, block: str = "
             if label in part:
                 bad = ~np.isfinite(part[label].to_numpy(float))
                 _refuse_row(bad, part, label, "not a finite number", file, name)
+    if "rlnImagePixelSize" in optics:
+        bad = optics["rlnImagePixelSize"].to_numpy(float) <= 0
+        _refuse_row(bad, optics, "rlnImagePixelSize", "pixel size is not above 0", file, "optics")
     if "rlnImageName" in table:
         _check_image_names(table, file, block)
 
@@ -149,23 +152,39 @@ def image_locations(particles: ParticleSet, star_path: str | Path) -> list[tuple
     """(stack, zero-based index) of each particle's image, checked against the length of the stack.
 
     A relative path counts from the folder of the STAR file or, as in RELION's jobs, from a folder above it.
+    Where a stack's header says another pixel size than data_optics, which counts, the log says so.
     """
     star_path = Path(star_path)
     require_columns(particles.particles, ("rlnImageName",), file=star_path, block="particles")
     names = [_split_image(name) for name in particles.particles["rlnImageName"]]
-    stacks: dict[str, tuple[Path, int]] = {}
+    stacks: dict[str, MrcHeader] = {}
     for _, stack in names:
         if stack not in stacks:
-            path = find_file(stack, star_path)
-            stacks[stack] = path, read_header(path).shape[0]
+            stacks[stack] = read_header(find_file(stack, star_path))
     for row, (index, stack) in enumerate(names):
-        path, length = stacks[stack]
-        if index > length:
-            place, expected = f"particle {row + 1}", f"1 to {length} in {path.name}"
+        header = stacks[stack]
+        if index > header.shape[0]:
+            place, expected = f"particle {row + 1}", f"1 to {header.shape[0]} in {header.path.name}"
             raise InputError(
                 "image beyond the stack", file=star_path, place=place, found=index, expected=expected
             )
-    return [(stacks[stack][0], index - 1) for index, stack in names]
+    if "rlnImagePixelSize" in particles.optics:
+        by_stack = dict(zip((stack for _, stack in names), pixel_sizes_A(particles).tolist(), strict=True))
+        _say_other_pixel_sizes(stacks, by_stack, star_path)
+    return [(stacks[stack].path, index - 1) for index, stack in names]
+
+
+def _say_other_pixel_sizes(
+    stacks: Mapping[str, MrcHeader], optics_A: Mapping[str, float], star_path: Path
+) -> None:
+    """Warn of stacks whose header differs by more than 1 % from the optics; many programs write 1.0 there."""
+    said = {name: header.pixel_size_A[0] for name, header in stacks.items() if header.pixel_size_A}
+    other = [name for name, size_A in said.items() if abs(size_A - optics_A[name]) > 0.01 * optics_A[name]]
+    if other:
+        logging.getLogger(__name__).warning(
+            "%s: pixels of %.5g Å, as data_optics says, though the header of %s says %.5g Å (%d such stacks)",
+            star_path, optics_A[other[0]], other[0], said[other[0]], len(other),
+        )  # fmt: skip
 
 
 def find_file(name: str, star_path: str | Path) -> Path:
@@ -254,6 +273,7 @@ def _refuse_row(
     if not bad.any():
         return
     row = int(np.argmax(bad))
-    at = f"line {row_line(file, block, row)}" if file is not None else f"row {row + 1}"
+    line = row_line(file, block, row) if file is not None else None
+    at = f"line {line}" if line is not None else f"row {row + 1}"
     count = f"{table[label].iloc[row]}" + (f" (and {int(bad.sum()) - 1} more rows)" if bad.sum() > 1 else "")
     raise InputError(what, file=file, place=f"{at}, column {label}", found=count, **more)  # type: ignore[arg-type]

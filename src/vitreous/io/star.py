@@ -88,8 +88,11 @@ def require_columns(table: Block, labels: Sequence[str], *, file: str | Path, bl
         raise InputError(f"column missing: {', '.join(missing)}", file=file, place=place, found=there)
 
 
-def row_line(path: str | Path, block: str, row: int) -> int:
-    """The line (from 1) of row `row` (from 0) of a loop; for messages: the file is read again."""
+def row_line(path: str | Path, block: str, row: int) -> int | None:
+    """The line (from 1) of row `row` (from 0) of a loop; for messages: the file is read again.
+
+    None where the file has no such row (a table made of another block, as the optics of RELION 3.0).
+    """
     lines = _read_lines(Path(path))
     for name, first, last in _block_ranges(Path(path), lines):
         if name == block:
@@ -98,8 +101,8 @@ def row_line(path: str | Path, block: str, row: int) -> int:
                 for number in range(first + 1, last)
                 if (words := split_words(lines[number - 1])) and words[0] != "loop_" and words[0][0] != "_"
             ]
-            return rows[row]
-    raise KeyError(block)
+            return rows[row] if row < len(rows) else None
+    return None
 
 
 def split_words(line: str) -> list[str]:

@@ -83,7 +83,8 @@ def truth_rows(
         rows.append({"metric": name, "value": first, "unit": "Å"})
         rows.append({"metric": f"{name}_last", "value": last, "unit": "Å"})
     rows.append({"metric": "mean_fsc_truth", "value": float(mean_correlation(curve))})
-    correlation = float(real_space_correlation(volume, truth, mask))
+    # A map of no particles is all zeros, which correlate with nothing.
+    correlation = float(real_space_correlation(volume, truth, mask)) if volume.any() else math.nan
     rows.append({"metric": "real_space_correlation", "value": correlation})
     return curve, rows
 

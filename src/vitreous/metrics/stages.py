@@ -111,6 +111,8 @@ def evaluate_map(
     (half1, half2, volume), pixel_size_A = _read_maps(
         [folder / f"{name}.mrc" for name in ("half1", "half2", "map")]
     )
+    if not volume.any():
+        log.warning("%s: EMPTY MAP: it is zero everywhere, so its scores say nothing", folder)
     diameter_px = dataset.target(target).diameter_A * settings.mask.diameter_factor / pixel_size_A
     mask = default_mask(len(volume), diameter_px, edge_share=settings.mask.edge_share).to(device)
     curves = half_map_curves(half1.to(device), half2.to(device), mask, pixel_size_A, settings)

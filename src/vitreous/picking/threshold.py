@@ -23,10 +23,15 @@ KAPPA2 = 1.5
 NULL_MEAN, NULL_SD = 1.596, 0.743
 BINS = 200
 MAX_OUTLIERS = 0.05
-# Real ice is not white: its spectrum rises towards low frequencies. ASSUME: at the scale of a particle the
-# noise is at most 2.2 times (amplitude) what its finest details say, and not less than 0.95 of it.
-NOISE_RANGE = (0.95, 2.2)
 MIN_SCORES = 20
+# Noise of any colour, fitted with a second hump it does not have, gives humps less than 1.6 pooled standard
+# deviations apart (0 to 10 times the white power at the particle's scale, 1 to 40 micrographs); particles
+# that a blob filter can tell from noise at all, simulated and real, 2.0 or more (docs/picking.md).
+MIN_SEPARATION = 1.75
+# Maxima of real noise, thinned to a least distance, do not follow the closed form to the last digit. The log
+# likelihood a score gains by a second hump was at most 0.0035 for noise of any colour (40 micrographs), and at
+# least 0.015 for five particles a micrograph, 0.04 for the densest real set.
+MIN_GAIN_PER_SCORE = 0.006
 
 
 @dataclass(frozen=True)
@@ -65,15 +70,13 @@ def choose_threshold(scores: Array, noise: float = math.nan, spread: float = mat
     if len(scores) == 0:
         return Threshold(0.0, "no candidates")
     counts, x = _histogram(scores)
-    null = _null_grid(scores, noise, spread)
-    known = math.isfinite(spread)
-    alone = _fit_null(counts, x, null, known)
+    alone = _fit_null(counts, x, _generous_grid(scores, spread))
     if len(scores) < MIN_SCORES:
         return _noise_threshold(alone, len(scores), "too few candidates for a fit: above what noise reaches")
-    mixture = _fit_mixture(counts, x, null, known)
+    mixture = _fit_mixture(counts, x, _null_grid(scores, noise, spread), math.isfinite(spread))
     gain = mixture.likelihood - alone.likelihood
     # the Bayesian information criterion for the three parameters of the particles and the share of noise
-    if gain < 2 * math.log(len(scores)):
+    if gain < max(2 * math.log(len(scores)), MIN_GAIN_PER_SCORE * len(scores)):
         return _noise_threshold(alone, len(scores), "scores of noise alone: above what noise reaches")
     value, expected = _best_expected_f1(counts, x, mixture)
     facts = {
@@ -121,24 +124,37 @@ def _histogram(scores: Array) -> tuple[Array, Array]:
 
 
 def _null_grid(scores: Array, noise: float, spread: float) -> _Null:
-    """The noise fields that are tried: all centres with all standard deviations."""
-    if math.isfinite(spread):
-        white = noise > 0
-        low = noise * NOISE_RANGE[0] if white else 0.2 * spread
-        high = max(min(noise * NOISE_RANGE[1] if white else math.inf, 1.15 * spread), low)
-        sd, shift = np.meshgrid(np.geomspace(low, high, 14), np.linspace(-1.75, 0, 8), indexing="ij")
-        return _Null((shift * sd).ravel(), sd.ravel())
+    """The noise fields that are tried beside particles: all centres with all standard deviations."""
+    if not math.isfinite(spread):
+        return _blind_grid(scores, 14)
+    low = 0.95 * noise if noise > 0 else 0.2 * spread  # noise is white or rises to low frequencies
+    sd = np.geomspace(low, max(1.15 * spread, low), 16)
+    # particles push the mean of the field between them below 0, never above
+    sd, shift = np.meshgrid(sd, np.linspace(-1.75, 0, 8), indexing="ij")
+    return _Null((shift * sd).ravel(), sd.ravel())
+
+
+def _generous_grid(scores: Array, spread: float) -> _Null:
+    """The noise fields that are tried alone: finer and wider, so that noise has every chance."""
+    if not math.isfinite(spread):
+        return _blind_grid(scores, 40)
+    sd, shift = np.meshgrid(np.geomspace(0.5, 1.5, 40) * spread, np.linspace(-0.75, 0.75, 13), indexing="ij")
+    return _Null((shift * sd).ravel(), sd.ravel())
+
+
+def _blind_grid(scores: Array, steps: int) -> _Null:
+    """Noise fields for scores of an unknown map: by the place and width of their hump."""
     low, high = np.quantile(scores, [0.01, 0.75])
     wide = max(float(scores.std()), 1e-9)
-    sd, peak = np.meshgrid(np.geomspace(0.15, 1.5, 14) * wide, np.linspace(low, high, 14), indexing="ij")
+    places = np.linspace(low, high, steps)
+    sd, peak = np.meshgrid(np.geomspace(0.15, 1.5, steps) * wide, places, indexing="ij")
     return _Null((peak - NULL_MEAN * sd).ravel(), sd.ravel())
 
 
-def _fit_null(counts: Array, x: Array, null: _Null, centred: bool) -> _Fit:
+def _fit_null(counts: Array, x: Array, null: _Null) -> _Fit:
     """Noise and one per cent of outliers, nothing else."""
     floor = 1 / (BINS * (x[1] - x[0]))
     total = (counts * np.log(0.99 * null.pdf(x) + 0.01 * floor)).sum(axis=1)
-    total -= null.penalty() if centred else 0
     best = int(np.argmax(total))
     return _Fit(float(total[best]), float(null.centre[best]), float(null.sd[best]))
 
@@ -154,6 +170,7 @@ def _fit_mixture(counts: Array, x: Array, null: _Null, centred: bool) -> _Fit:
             state.step(counts, x)
         likelihood = state.likelihood(counts, x)
         likelihood -= state.null.penalty() if centred else 0
+        likelihood = np.where(state.separation() >= MIN_SEPARATION, likelihood, -np.inf)
         order = np.argsort(-likelihood, kind="stable")[:kept]
         state = state.select(order)
     shares = tuple(float(share) for share in state.shares[0])
@@ -193,6 +210,13 @@ class _State:
         # A particle's score has the spread of noise and that of contrast; ASSUME: a third at most.
         high = np.hypot(0.9 * self.null.sd, 0.35 * (self.mean - self.null.centre))
         self.sd = np.clip(np.sqrt(variance), 0.6 * self.null.sd, high)
+
+    def separation(self) -> Array:
+        """Distance of the humps of noise and particles in pooled standard deviations (fits,)."""
+        hump = self.null.centre + NULL_MEAN * self.null.sd
+        pooled = np.sqrt((self.sd**2 + (NULL_SD * self.null.sd) ** 2) / 2)
+        distance: Array = (self.mean - hump) / pooled
+        return distance
 
     def likelihood(self, counts: Array, x: Array) -> Array:
         """Log likelihood (fits,)."""
