@@ -13,7 +13,9 @@ from shared import ROOT
 
 from vitreous.config.docs import manual, schema_text
 
-TRACKED = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True).stdout.split("\0")
+TRACKED = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True).stdout.split(
+    "\0"
+)
 
 
 def _texts() -> dict[str, str]:
@@ -44,7 +46,18 @@ def test_the_lock_installs_anywhere() -> None:
 
 def test_every_needed_package_is_in_the_lock() -> None:
     names = {line.split("==")[0].lower() for line in (ROOT / "envs/lock.txt").read_text().split()}
-    given = {"snakemake", "torch", "numpy", "mrcfile", "starfile", "pandas", "healpy", "e3nn", "requests", "pytest"}
+    given = {
+        "snakemake",
+        "torch",
+        "numpy",
+        "mrcfile",
+        "starfile",
+        "pandas",
+        "healpy",
+        "e3nn",
+        "requests",
+        "pytest",
+    }
     assert given <= names
 
 

@@ -14,7 +14,6 @@ from vitreous.config.estimate import count_jobs
 from vitreous.config.load import load_file
 from vitreous.config.plan import Plan
 
-pytestmark = pytest.mark.xdist_group("reruns")
 EVALUATION = {"evaluate_picks", "evaluate_map", "evaluate_ctf", "report", "all"}
 
 

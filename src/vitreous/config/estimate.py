@@ -48,7 +48,7 @@ def _micrographs(plan: Plan, dataset: str) -> tuple[int, float]:
     assert isinstance(block, LocalDataset)
     if block.expected:
         return block.expected.micrographs, block.expected.gigabytes
-    return len(plan.local_files(dataset)), 0.0
+    return len(plan.local_files(dataset, coordinates=False)), 0.0
 
 
 def _pixels(plan: Plan, dataset: str) -> float:

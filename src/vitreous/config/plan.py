@@ -121,14 +121,17 @@ class Plan:
         assert isinstance(block, LocalDataset)
         return block
 
-    def local_files(self, dataset: str) -> list[str]:
-        """The micrographs and coordinate files of a local dataset, as they are on disk now."""
-        return [str(path) for path in local_files(self._local(dataset), root=self.config.data_root)]
+    def local_files(self, dataset: str, coordinates: bool = True) -> list[str]:
+        """The micrographs and, if asked, coordinate files of a local dataset, as they are on disk now."""
+        block, root = self._local(dataset), self.config.data_root
+        if block.expected and not (root / block.folder).is_dir():
+            return []  # planned before the data are there; the import says so where they never come
+        return [str(path) for path in local_files(block, root=root, coordinates=coordinates)]
 
     def local_batch(self, dataset: str, batch: str) -> list[str]:
         """The stems of the micrographs of a local dataset that belong to a batch."""
-        count, root = self.batch_count(dataset), self.config.data_root
-        stems = [path.stem for path in local_files(self._local(dataset), root=root, coordinates=False)]
+        count = self.batch_count(dataset)
+        stems = [Path(path).stem for path in self.local_files(dataset, coordinates=False)]
         return [stem for stem in stems if batch_name(batch_of(stem, count), count) == batch]
 
     def simulated_indices(self, dataset: str, batch: str) -> list[int]:

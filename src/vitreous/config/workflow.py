@@ -24,8 +24,10 @@ def read_plan(data: Mapping[str, Any], configfiles: Sequence[str], arguments: Se
     """
     try:
         plan = Plan(load(data, configfiles), str(configfiles[-1]) if configfiles else None)
+        dry_run = any(DRY_RUN.fullmatch(argument) for argument in arguments)
+        lines = estimate(plan).lines() if dry_run else []
     except VitreousError as error:
         raise WorkflowError(f"configuration: {error}") from None
-    if any(DRY_RUN.fullmatch(argument) for argument in arguments):
-        print(*estimate(plan).lines(), sep="\n", file=sys.stderr)
+    for line in lines:
+        print(line, file=sys.stderr)
     return plan

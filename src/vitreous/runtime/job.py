@@ -45,7 +45,7 @@ def log_settings(settings: Mapping[str, Any], prefix: str = "") -> None:
 
 
 def optional(files: Any, name: str) -> Path | None:
-    """The one file of the input called `name` of a rule, or None where the rule has none for these wildcards."""
+    """The one file of the input called `name`, or None where the rule has none for these wildcards."""
     found = list(files.get(name, []))
     return Path(found[0]) if found else None
 
