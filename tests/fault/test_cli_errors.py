@@ -147,8 +147,18 @@ def test_a_full_disk_is_said_with_what_to_do(
     raising(OSError(28, "No space left on device", "results/map.mrc"), monkeypatch)
     assert main([]) == 1
     assert capsys.readouterr().err == (
-        "error: results/map.mrc: No space left on device; "
+        "error: results/map.mrc: disk full (found No space left on device); "
         "free some space and run again, finished work is kept\n"
+    )
+
+
+def test_what_the_operating_system_refuses_is_one_line_with_the_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising(PermissionError(13, "Permission denied", "results/map.mrc"), monkeypatch)
+    assert main([]) == 1
+    assert capsys.readouterr().err == (
+        "error: results/map.mrc: Permission denied; mend it and run again, finished work is kept\n"
     )
 
 

@@ -92,7 +92,6 @@ def test_a_nan_pixel_is_refused_with_stack_and_index(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"rlnRandomSubset": 1}, "0 particles in half 2"),
         ({"rlnRandomSubset": [1, 2, 3, 1] * 2}, "a half-set is 1 or 2"),
         ({"rlnDefocusV": None}, "rlnDefocusV"),
         ({"rlnAngleTilt": None}, "rlnAngleTilt"),

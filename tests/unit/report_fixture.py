@@ -130,6 +130,14 @@ def _ctf(folder: Path, names: list[str], rng: np.random.Generator) -> None:
     )
     folder.mkdir(parents=True)
     write_star(folder / "micrographs.star", {"micrographs": table})
+    frequency = np.linspace(0.05, 0.19, 90)
+    curves = []
+    for index, name in enumerate(names):
+        model = -np.cos(2 * (np.pi * 0.0197 * defocus[index] * frequency**2 + 0.1))
+        measured = (1 - 0.2 * index) * model * np.exp(-60 * frequency**2) + rng.normal(0, 0.05, len(model))
+        one = {"micrograph": name, "frequency_per_A": frequency, "measured": measured, "model": model}
+        curves.append(pd.DataFrame(one))
+    pd.concat(curves).to_csv(folder / "curves.csv", index=False)
     _write(folder / "failed.csv", "micrograph,error\n")
     _provenance(folder / "provenance.json")
     _provenance(folder / "scores.provenance.json")

@@ -44,6 +44,18 @@ def test_check_ends_with_status_1_on_a_fault_and_goes_on_past_it(
     assert said.count("cut.mrc") == 1
 
 
+def test_check_tells_a_remark_and_counts_no_fault(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written = bytearray(Path("good.mrc").read_bytes())
+    written[104:108] = b"CCP4"  # the letters of an extended header that is not there
+    written[208:212] = b"XXXX"  # not the letters MAP
+    Path("odd.mrc").write_bytes(written)
+    assert main(["check", "odd.mrc", "good.mrc"]) == 0
+    said = capsys.readouterr().out
+    assert "  remark: " in said
+    assert said.count("odd.mrc") == 1
+    assert "2 of 2 files without fault" in said
+
+
 def test_check_knows_configurations_and_says_their_faults(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

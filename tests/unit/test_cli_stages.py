@@ -64,6 +64,37 @@ def test_one_bad_micrograph_of_two_is_named_and_the_other_picked(
     assert "b.mrc" in capsys.readouterr().err
 
 
+def test_a_header_that_disagrees_names_the_option_that_says_which_is_right(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = ["--pixel-size-A", "2", "--diameter-A", "120", *ON_CPU]
+    assert main(["pick", "mics", *half]) == 1
+    assert "--trust settings or --trust header" in capsys.readouterr().err
+    assert main(["pick", "mics", *half, "--trust", "header"]) == 0
+    by_header = read_picks("picks.star")
+    assert main(["pick", "mics", *SIZE, *ON_CPU, "--out", "as-stated.star"]) == 0
+    pd.testing.assert_frame_equal(by_header, read_picks("as-stated.star"))
+
+
+def test_messages_of_stages_name_the_users_files_and_options(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = np.zeros((256, 256), np.float32)
+    write_image("mics/b.mrc", image, 4.0)  # constant: its header is good, its pixels are not
+    assert main(["pick", "mics", *SIZE, *ON_CPU, "--max-failed-share", "0"]) == 1
+    said = capsys.readouterr().err
+    assert "left out mics/b.mrc: constant image" in said
+    last = said.splitlines()[-1]
+    assert last.startswith("error: 1 of 2 micrographs failed (found mics/b.mrc: constant image")
+    assert "--max-failed-share" in last
+    assert ".vitreous" not in said
+    assert "compute." not in said
+    assert main(["pick", "mics", *SIZE, *ON_CPU]) == 0
+    said = capsys.readouterr().out
+    assert "in 1 micrographs" in said
+    assert "1 of 2 micrographs left out" in said
+
+
 def test_a_picker_that_needs_a_model_says_which_option_gives_it(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +153,23 @@ def test_simulate_pick_chain_knows_what_it_made(here: Path, capsys: pytest.Captu
     assert Dataset("made").info.targets[0].symmetry == "D2"
     assert main(["simulate", "--out", "made", *options]) == 1
     assert "--force" in capsys.readouterr().err
+
+
+def test_particles_of_simulated_micrographs_take_the_poses_that_are_given(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = ["--pixel-size-A", "6"]
+    assert main(["simulate", "--micrographs", "1", "--size-px", "256", *size, "--count", "4", *ON_CPU]) == 0
+    made = next(path.parent for path in here.glob("*/dataset.json"))
+    images, truth = str(made / "micrographs"), made / "truth"
+    options = ["--picks", str(truth / "picks.star"), *size, "--diameter-A", "150", *ON_CPU]
+    capsys.readouterr()
+    assert main(["extract", images, *options, "--poses", str(truth / "particles.star")]) == 0
+    assert "not linked" not in capsys.readouterr().err
+    found = read_star("particles/particles.star")["particles"]
+    known = read_star(truth / "particles.star")["particles"]
+    assert len(found)
+    assert set(found["rlnAngleTilt"].round(3)) <= set(known["rlnAngleTilt"].round(3))
 
 
 def test_reconstruct_makes_half_maps_that_fsc_reads(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

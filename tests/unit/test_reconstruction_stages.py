@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from vitreous.errors import InputError, StageError
 from vitreous.io.dataset import DatasetInfo, Target, write_batches, write_dataset
 from vitreous.io.mrc import open_stack, read_volume, write_image
 from vitreous.io.particles import ParticleSet, image_locations, origins_A, read_particles
-from vitreous.io.picks import write_picks
+from vitreous.io.picks import read_picks, write_picks
 from vitreous.io.star import read_star, write_star
+from vitreous.physics.insertion import Grid
+from vitreous.reconstruction import native
 from vitreous.reconstruction.halves import half_sets, subsets
 from vitreous.reconstruction.settings import CtfSettings, ExtractionSettings, NativeEngine
 from vitreous.reconstruction.stages import (
@@ -206,6 +210,14 @@ def test_micrographs_whose_ctf_failed_give_no_particles(dataset: Path) -> None:
     table = read_star(gathered)["micrographs"]
     assert table["vitreousCtfFailed"].tolist() == [1, 1, 1, 1]
     assert pd.read_csv(ctf.with_name("failed.csv"))["error"].str.contains("no Thon rings").all()
+    curves = pd.read_csv(ctf.with_name("curves.csv"))
+    assert curves.columns.tolist() == ["micrograph", "frequency_per_A", "measured", "model"]
+    # What failed for its quality was fitted too, and may be looked at.
+    assert list(curves["micrograph"].unique()) == NAMES and curves.groupby("micrograph").size().max() <= 200
+    own, row = curves[curves["micrograph"] == NAMES[1]], table.set_index("rlnMicrographName").loc[NAMES[1]]
+    # At most 200 points means all of them here, so the quality comes back, up to the rounding of the table.
+    quality = np.corrcoef(own["measured"], own["model"])[0, 1]
+    assert quality == pytest.approx(row["rlnCtfFigureOfMerit"], abs=1e-4)
     star = extracted(dataset, dataset / "truth" / "picks.star", gathered)
     assert counts(star)["ctf_failed"] == 48 and counts(star)["particles"] == 0
     assert len(read_particles(star)) == 0
@@ -226,6 +238,7 @@ def test_an_unreadable_micrograph_is_listed_and_the_others_go_on(dataset: Path) 
     table = read_star(out)["micrographs"].set_index("rlnMicrographName")
     assert table["vitreousCtfFailed"].to_dict() == {NAMES[0]: 0, NAMES[2]: 1}
     assert pd.read_csv(out.with_suffix(".failed.csv"))["micrograph"].tolist() == [NAMES[2]]
+    assert set(pd.read_csv(out.with_suffix(".curves.csv"))["micrograph"]) == {NAMES[0]}
     star = extracted(dataset, dataset / "truth" / "picks.star")
     assert counts(star)["particles"] == 36
     assert pd.read_csv(star.with_name("failed.csv"))["micrograph"].tolist() == [NAMES[2]]
@@ -258,6 +271,85 @@ def test_no_picks_give_an_empty_valid_table_and_empty_maps(dataset: Path) -> Non
     assert facts["status"] == "empty" and facts["used"] == 0
     volume, size_A = read_volume(out / "half1.mrc")
     assert volume.shape == (32, 32, 32) and not volume.any() and size_A == PIXEL_A
+
+
+def reconstructed(star: Path, out: Path, **settings: Any) -> dict[str, Any]:
+    """The facts of a reconstruction of a few shells."""
+    chosen = NativeEngine(ctf=False, max_resolution_A=18.0, **settings)
+    reconstruct(
+        star, out, settings=chosen, symmetry="C1", provenance=out / "provenance.json", runtime=RUNTIME
+    )
+    return dict(json.loads((out / "reconstruct.json").read_text()))
+
+
+@pytest.mark.parametrize("picks", [1, 12])
+def test_particles_of_one_half_only_give_empty_maps_and_a_loud_warning(
+    dataset: Path, picks: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = read_picks(dataset / "truth" / "picks.star")
+    path, out = dataset.parent / "picks.star", dataset.parent / "maps"
+    write_picks(path, table[table["micrograph"] == NAMES[0]].head(picks))
+    star = extracted(dataset, path)
+    facts = reconstructed(star, out)
+    assert facts["status"] == "empty" and facts["used"] == picks
+    assert sorted([facts["half1"], facts["half2"]]) == [0, picks]
+    assert "TOO FEW PARTICLES" in caplog.text
+    assert not any(read_volume(out / f"{name}.mrc")[0].any() for name in ("half1", "half2", "map"))
+    stack = star.parent / "stacks" / "m0.mrcs"
+    spoilt = bytearray(stack.read_bytes())
+    spoilt[-4:] = np.float32(np.nan).tobytes()
+    stack.write_bytes(spoilt)
+    with pytest.raises(InputError, match="NaN"):
+        reconstructed(star, out)
+
+
+def test_picks_of_micrographs_that_are_not_here_are_counted_and_named(
+    dataset: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table, path = read_picks(dataset / "truth" / "picks.star"), dataset.parent / "picks.star"
+    strange = table.assign(micrograph="micrographs/strange.mrc")
+    write_picks(path, pd.concat([table, strange.head(3)]))
+    star = extracted(dataset, path)
+    # Both batches see the three; they are counted once.
+    assert counts(star)["unknown_micrograph"] == 3 and counts(star)["picks"] == 48
+    assert "3 picks of 1 micrographs that are not here left out (micrographs/strange.mrc)" in caplog.text
+    write_picks(path, strange)
+    with pytest.raises(InputError, match="no micrograph of the data set.*strange.*micrographs/m0.mrc"):
+        extracted(dataset, path)
+
+
+def test_a_full_gpu_halves_the_batch_and_the_maps_stay_the_same(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    star = extracted(dataset, dataset / "truth" / "picks.star")
+    out, room = dataset.parent / "maps", 5
+    reconstructed(star, out)
+    plain = (out / "map.mrc").read_bytes(), (out / "half2.mrc").read_bytes()
+    insert = native.insert_particles
+
+    def insert_where_there_is_room(grid: Grid, particles: ParticleSet, *rest: Any) -> None:
+        insert(grid, particles, *rest)  # what has been added before the error must not count twice
+        if len(particles) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(native, "insert_particles", insert_where_there_is_room)
+    reconstructed(star, out, batch=16)
+    assert "batches of 8" in caplog.text and "batches of 4" in caplog.text and "of 2" not in caplog.text
+    # Images are added one after the other, whatever the batch: not a bit is different.
+    assert plain == ((out / "map.mrc").read_bytes(), (out / "half2.mrc").read_bytes())
+    room = 0
+    with pytest.raises(StageError, match="too little memory.*Tried to allocate"):
+        reconstructed(star, out)
+
+
+def test_a_second_reconstruction_gives_the_same_bytes(dataset: Path) -> None:
+    star = extracted(dataset, dataset / "truth" / "picks.star")
+    kept: list[dict[str, bytes]] = []
+    for out in (dataset.parent / "a", dataset.parent / "b"):
+        reconstructed(star, out)
+        kept.append({path.name: path.read_bytes() for path in out.iterdir() if path.stem != "provenance"})
+    assert kept[0] == kept[1] and len(kept[0]) == 4
+    assert json.loads((out / "provenance.json").read_text())["seconds"] >= 0
 
 
 def test_particles_of_the_discs_give_a_ball(dataset: Path) -> None:

@@ -93,6 +93,28 @@ def test_stale_and_failed_results_are_said_on_top(page: Path) -> None:
     assert "the mask correlates by itself" in section(text, "failures")
 
 
+def test_rings_and_model_of_the_best_the_middle_and_the_worst_fit_are_drawn(
+    run: FakeRun, page: Path, tmp_path: Path
+) -> None:
+    ctf = section(page.read_text(encoding="utf-8"), "ctf")
+    for word in ("best", "middle", "worst"):
+        assert ctf.count(f"Rings of the {word} fit") == 2  # data sets
+    assert 'data-label="measured"' in ctf and "fits to" in ctf
+    other = make_run(tmp_path, micrographs=3, seeds=1)
+    kept, lost = (other.folder / "sets" / name / "ctf/native/curves.csv" for name in other.datasets)
+    lost.unlink()
+    curves = pd.read_csv(kept)
+    curves[curves["micrograph"] == "micrographs/m002.mrc"].to_csv(kept, index=False)
+    ctf = section(report(other, tmp_path / "report.html"), "ctf")
+    assert ctf.count("Rings of the") == ctf.count("Rings of the best fit") == 1
+
+
+def test_what_was_checked_of_a_data_set_stands_below_the_table(page: Path) -> None:
+    text = section(page.read_text(encoding="utf-8"), "data")
+    table, fold = text[: text.index("<details")], text[text.index("<details") :]
+    assert "as simulated" in fold and "as simulated" not in table
+
+
 def test_map_numbers_are_medians_of_their_seeds_with_range(page: Path) -> None:
     maps = section(page.read_text(encoding="utf-8"), "maps")
     assert "10.20" in maps and "10.05–10.35" in maps and "median of 3 seeds" in maps

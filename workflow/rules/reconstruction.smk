@@ -8,6 +8,7 @@ rule estimate_ctf_batch:
     output:
         ctf=plan.ctf("batch-{batch}.star", computed=True),
         failed=plan.ctf("batch-{batch}.failed.csv", computed=True),
+        curves=plan.ctf("batch-{batch}.curves.csv", computed=True),
         provenance=plan.ctf("batch-{batch}.provenance.json", computed=True),
     log:
         plan.log("ctf/{dataset}-{ctf}-{batch}.log"),
@@ -34,6 +35,7 @@ rule collect_ctf:
     output:
         ctf=plan.ctf("micrographs.star", computed=True),
         failed=plan.ctf("failed.csv", computed=True),
+        curves=plan.ctf("curves.csv", computed=True),
         provenance=plan.ctf("provenance.json", computed=True),
     log:
         plan.log("ctf/{dataset}-{ctf}.log"),

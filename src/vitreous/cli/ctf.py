@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,9 +13,11 @@ from vitreous.cli.options import (
     PANEL,
     Device,
     Force,
+    MaxFailedShare,
     Micrographs,
     PixelSize,
     Threads,
+    Trust,
     Verbose,
     refuse_overwriting,
     settings_of,
@@ -57,6 +59,8 @@ def ctf(
     phase_shift_deg: Annotated[
         float | None, typer.Option(help="Of a phase plate; known, not fitted.")
     ] = None,
+    trust: Trust = None,
+    max_failed_share: MaxFailedShare = MAX_FAILED_SHARE,
     device: Device = "auto",
     threads: Threads = None,
     verbose: Verbose = False,
@@ -74,13 +78,19 @@ def ctf(
     settings = settings_of(CtfSettings, {"min_quality": min_quality, "phase_shift_deg": phase_shift_deg})
     runtime = stage_runtime(device, threads, 0, verbose)
     optics = {"voltage_kv": voltage_kv, "cs_mm": cs_mm, "amplitude_contrast": amplitude_contrast}
-    with dataset_of(micrographs, scratch=out.parent, pixel_size_A=pixel_size_A, **optics) as loose:
+    known: dict[str, Any] = {
+        "pixel_size_A": pixel_size_A,
+        "trust": trust,
+        "max_failed_share": max_failed_share,
+        **optics,
+    }
+    with dataset_of(micrographs, scratch=out.parent, **known) as loose:
         estimate_ctf_batch(
             loose.batch,
             loose.folder,
             out,
             settings=settings,
-            max_failed_share=MAX_FAILED_SHARE,
+            max_failed_share=max_failed_share,
             provenance=out.with_suffix(".provenance.json"),
             runtime=runtime,
         )

@@ -17,10 +17,12 @@ from vitreous.cli.options import (
     Device,
     Diameter,
     Force,
+    MaxFailedShare,
     Micrographs,
     PixelSize,
     Seed,
     Threads,
+    Trust,
     Verbose,
     Voltage,
     existing,
@@ -56,6 +58,9 @@ def extract(
     ctf: Annotated[
         Path | None, typer.Option(help="STAR with the micrographs' CTF, as `vitreous ctf` writes it.")
     ] = None,
+    poses: Annotated[
+        Path | None, typer.Option(help="Particles with poses (STAR, .cs): each pick takes the nearest one's.")
+    ] = None,
     box_px: Annotated[
         int | None, typer.Option(min=16, help="Side of the box (default: 1.6 diameters).")
     ] = None,
@@ -70,6 +75,8 @@ def extract(
     voltage_kv: Voltage = None,
     cs_mm: Cs = None,
     amplitude_contrast: AmplitudeContrast = None,
+    trust: Trust = None,
+    max_failed_share: MaxFailedShare = MAX_FAILED_SHARE,
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = None,
@@ -86,14 +93,20 @@ def extract(
 
     star = out / "particles.star"
     refuse_overwriting(star, force)
-    settings = settings_of(ExtractionSettings, {"box_px": box_px, "pixel_size_A": rescale_A, "poses": "none"})
+    wanted = "none" if poses is None else "truth"
+    settings = settings_of(ExtractionSettings, {"box_px": box_px, "pixel_size_A": rescale_A, "poses": wanted})
     runtime = stage_runtime(device, threads, seed, verbose)
     given = {"voltage_kv": voltage_kv, "cs_mm": cs_mm, "amplitude_contrast": amplitude_contrast}
-    optics = _optics(ctf, given)
-    target = {"name": "particle", "diameter_A": diameter_A}
-    with dataset_of(
-        micrographs, scratch=out, pixel_size_A=pixel_size_A, contrast=contrast, targets=[target], **optics
-    ) as loose:
+    known: dict[str, Any] = {
+        "pixel_size_A": pixel_size_A,
+        "contrast": contrast,
+        "targets": [{"name": "particle", "diameter_A": diameter_A}],
+        "trust": trust,
+        "max_failed_share": max_failed_share,
+        "particles": None if poses is None else str(existing(poses).resolve()),
+        **_optics(ctf, given),
+    }
+    with dataset_of(micrographs, scratch=out, **known) as loose:
         picked = _picks_of(picks, loose, flip_y)
         extract_batch(
             loose.batch,
@@ -102,7 +115,7 @@ def extract(
             None if ctf is None else _ctf_of(ctf, loose),
             star,
             settings=settings,
-            max_failed_share=MAX_FAILED_SHARE,
+            max_failed_share=max_failed_share,
             provenance=out / "particles.provenance.json",
             runtime=runtime,
         )
@@ -160,6 +173,7 @@ def _picks_of(file: Path, loose: Loose, flip_y: bool) -> Path:
     if not known.all():
         print(f"{int((~known).sum())} picks are of other micrographs and left out")
     path = loose.folder.parent / "picks.star"
+    loose.wording.aliases[path] = file
     write_picks(path, table[known].reset_index(drop=True))
     return path
 
@@ -177,5 +191,6 @@ def _ctf_of(file: Path, loose: Loose) -> Path:
     kept = table[table["rlnMicrographName"].isin(list(matched))].copy()
     kept["rlnMicrographName"] = kept["rlnMicrographName"].map(matched)
     path = loose.folder.parent / "ctf.star"
+    loose.wording.aliases[path] = file
     write_star(path, {**blocks, "micrographs": kept.reset_index(drop=True)})
     return path

@@ -41,7 +41,8 @@ def check(
 ) -> None:
     """Say of each file what it is, what it holds and everything that is wrong with it.
 
-    Any file of the field, a configuration of vitreous, or a data set (a folder). Exit status 1 on any fault.
+    Any file of the field, a configuration of vitreous, or a data set (a folder). Exit status 1 on any fault;
+    a remark is odd and does no harm.
     """
     faulty = 0
     for path in files:
@@ -51,6 +52,8 @@ def check(
             print(f"  {fact}")
         for fault in report.faults:
             print(f"  fault: {_without_name(fault, path)}")
+        for remark in report.remarks:
+            print(f"  remark: {_without_name(remark, path)}")
         faulty += bool(report.faults)
     if len(files) > 1:
         print(f"{len(files) - faulty} of {len(files)} files without fault")

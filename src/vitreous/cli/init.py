@@ -8,12 +8,12 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from vitreous.cli.examples import examples
-from vitreous.cli.options import AmplitudeContrast, Contrast, Cs, Diameter, Force, PixelSize, Voltage
+from vitreous.cli.options import AmplitudeContrast, Contrast, Cs, Diameter, Force, PixelSize, Trust, Voltage
 from vitreous.errors import InputError, SettingsError, VitreousError
 
 
@@ -55,10 +55,7 @@ def init(
     coordinates: Annotated[
         Path | None, typer.Option(help="Folder or quoted glob of picks you have, to compare with.")
     ] = None,
-    trust: Annotated[
-        Literal["settings", "header"] | None,
-        typer.Option(help="Which pixel size is right where header and option differ."),
-    ] = None,
+    trust: Trust = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the data set and the run (default: the folder's).")
     ] = None,
@@ -99,7 +96,9 @@ def init(
     with atomic_path(out) as part:
         part.write_text(text, encoding="utf-8")
         load_file(part)
-    _say(found, out, optics)
+    _say(found, optics)
+    print(f"particle: {diameter_A:g} Å are {diameter_A / pixel_size_A:.0f} px at {pixel_size_A:g} Å a pixel")
+    print(f"written: {out}\nnext: vitreous run {out} --dry-run, then vitreous run {out}")
 
 
 def look_at(files: list[Path], folder: Path, globs: list[str]) -> Found:
@@ -177,7 +176,7 @@ def _with_coordinates(
     return both, [(inside / name).as_posix() for name in globs], [pattern.relative_to(both).as_posix()]
 
 
-def _say(found: Found, out: Path, optics: dict[str, float | None]) -> None:
+def _say(found: Found, optics: dict[str, float | None]) -> None:
     sizes = ", ".join(f"{count} of {w} x {h} px" for (h, w), count in sorted(found.shapes.items()))
     print(f"{found.count} files in {found.folder}: {sizes}")
     if found.header_pixel_A:
@@ -193,7 +192,6 @@ def _say(found: Found, out: Path, optics: dict[str, float | None]) -> None:
     missing = [f"--{key.replace('_', '-')}" for key, value in optics.items() if value is None]
     if missing:
         print(f"no CTF without {', '.join(missing)}: picks and particles only")
-    print(f"written: {out}\nnext: vitreous run {out} --dry-run, then vitreous run {out}")
 
 
 def configuration(name: str, dataset: list[str], with_ctf: bool) -> str:

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitreous.errors import InputError
+from vitreous.cli.options import MAX_FAILED_SHARE, settings_of
+from vitreous.cli.wording import Wording
+from vitreous.errors import InputError, StageError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from vitreous.data.settings import LocalSettings
 
 ENDINGS = (".mrc", ".mrc.gz", ".mrc.bz2", ".tif", ".tiff", ".png", ".jpg", ".jpeg")
 
@@ -58,37 +62,58 @@ def common_folder(files: Sequence[Path]) -> tuple[Path, list[str]]:
 
 @dataclass(frozen=True)
 class Loose:
-    """The data set made of loose files: its folder, its one batch, and the file behind each of its names."""
+    """The data set made of loose files: its folder, its one batch, and the file behind each of its names.
+
+    `unread` counts the files that cannot be read and are not in it.
+    """
 
     folder: Path
     batch: Path
     files: dict[str, Path]
+    wording: Wording
+    unread: int
 
 
 @contextmanager
-def dataset_of(places: Sequence[Path], *, scratch: Path, **known: Any) -> Iterator[Loose]:
+def dataset_of(
+    places: Sequence[Path], *, scratch: Path, max_failed_share: float = MAX_FAILED_SHARE, **known: Any
+) -> Iterator[Loose]:
     """A data set in standard form (links, in a temporary folder in `scratch`) for the time of a command.
 
     `known` are fields of LocalSettings (pixel_size_A, voltage_kv, targets …); None leaves one unknown.
+    Errors and log lines of the block name the user's own files and options.
     """
-    from vitreous.cli.options import MAX_FAILED_SHARE, settings_of
-    from vitreous.data.local import import_local
     from vitreous.data.settings import LocalSettings
     from vitreous.io.dataset import Dataset
 
     files = find_micrographs(places)
     folder, globs = common_folder(files)
-    fixed = {"folder": str(folder), "micrographs": globs, "batches": 1, "max_failed_share": MAX_FAILED_SHARE}
+    fixed = {"folder": str(folder), "micrographs": globs, "batches": 1, "max_failed_share": max_failed_share}
     settings = settings_of(LocalSettings, {**fixed, **known})
+    scratch = scratch.resolve()
     scratch.mkdir(parents=True, exist_ok=True)
+    by_name = {f"micrographs/{path.name}": path for path in files}
     with tempfile.TemporaryDirectory(prefix=".vitreous-", dir=scratch) as temporary:
         place = Path(temporary) / "dataset"
+        wording = Wording(place, by_name)
+        wording.aliases[place] = folder
+        with wording.spoken():
+            _import(place, settings, folder)
+            names = [str(name) for name in Dataset(place).micrographs()["rlnMicrographName"]]
+            batch = next(place.glob("batch-*.star"))
+            yield Loose(
+                place, batch, {name: by_name[name] for name in names}, wording, len(files) - len(names)
+            )
+
+
+def _import(place: Path, settings: LocalSettings, folder: Path) -> None:
+    from vitreous.data.local import import_local
+
+    try:
         import_local(place, settings, root=folder)
-        by_name = {path.name: path for path in files}
-        names = [str(name) for name in Dataset(place).micrographs()["rlnMicrographName"]]
-        yield Loose(
-            place, next(place.glob("batch-*.star")), {name: by_name[Path(name).name] for name in names}
-        )
+    except StageError as error:
+        error.todo = error.todo or "mend or leave out these files, or raise --max-failed-share"
+        raise
 
 
 def names_from(folder: Path, loose: Loose) -> dict[str, str]:

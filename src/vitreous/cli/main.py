@@ -28,6 +28,7 @@ from vitreous.cli import (
 )
 from vitreous.cli.examples import COMMAND_SETTINGS, examples
 from vitreous.errors import VitreousError
+from vitreous.runtime.files import stage_error
 
 # What typer makes of Ctrl-C inside a command.
 INTERRUPTED = 130
@@ -78,12 +79,6 @@ def _say(line: str) -> None:
         traceback.print_exc()
 
 
-def _os_error(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    hint = "; free some space and run again, finished work is kept" if error.errno == 28 else ""
-    return f"{where}{error.strerror or error}{hint}"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 1 bad input, 2 bad options, 70 a fault of ours.
 
@@ -114,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        _say(_os_error(error))
+        _say(str(stage_error(error)))
         return 1
     except MemoryError:
         _say("out of memory; give fewer or smaller files at a time")

@@ -91,7 +91,7 @@ def reconstruct(
     facts = read_json(out / "reconstruct.json")
     print(
         f"map of {facts['used']} of {facts['particles']} particles, symmetry {facts['symmetry']}, "
-        f"{facts['box_px']} px of {facts['pixel_size_A']:.4g} Å, {facts['seconds']:.1f} s: {out / 'map.mrc'}"
+        f"{facts['box_px']} px of {facts['pixel_size_A']:.4g} Å: {out / 'map.mrc'}"
     )
     if facts["status"] != "ok":
         print("NO PARTICLE HAS A POSE: the maps are empty")

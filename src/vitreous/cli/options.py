@@ -34,6 +34,14 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the stage's
 Force = Annotated[bool, typer.Option("--force", "-f", help="Write over what is there.")]
 PixelSize = Annotated[float, typer.Option("--pixel-size-A", min=0.01, max=100.0, help="Pixel size, Å.")]
 Diameter = Annotated[float, typer.Option("--diameter-A", min=10.0, help="Longest extent of the particle, Å.")]
+Trust = Annotated[
+    Literal["settings", "header"] | None,
+    typer.Option(help="Which pixel size is right where header and option differ."),
+]
+MaxFailedShare = Annotated[
+    float,
+    typer.Option(min=0.0, max=1.0, help="End with an error where more of the micrographs fail."),
+]
 Voltage = Annotated[
     float | None, typer.Option("--voltage-kv", min=10.0, max=1000.0, help="Acceleration voltage, kV.")
 ]

@@ -15,10 +15,12 @@ from vitreous.cli.options import (
     Device,
     Diameter,
     Force,
+    MaxFailedShare,
     Micrographs,
     PixelSize,
     Seed,
     Threads,
+    Trust,
     Verbose,
     existing,
     refuse_overwriting,
@@ -56,6 +58,8 @@ def pick(
     model: Annotated[Path | None, typer.Option(help="Trained model, for pickers that need one.")] = None,
     threshold: Annotated[str, typer.Option(help="`auto`, or the lowest score to keep.")] = "auto",
     contrast: Contrast = "dark",
+    trust: Trust = None,
+    max_failed_share: MaxFailedShare = MAX_FAILED_SHARE,
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = None,
@@ -82,11 +86,15 @@ def pick(
             "this picker needs a trained model", place="--picker", found=picker, todo="give --model"
         )
     runtime = stage_runtime(device, threads, seed, verbose)
-    target = {"name": "particle", "diameter_A": diameter_A}
-    with dataset_of(
-        micrographs, scratch=out.parent, pixel_size_A=pixel_size_A, contrast=contrast, targets=[target]
-    ) as loose:
-        details = run_picker(loose, settings, model, runtime)
+    known: dict[str, Any] = {
+        "pixel_size_A": pixel_size_A,
+        "contrast": contrast,
+        "targets": [{"name": "particle", "diameter_A": diameter_A}],
+        "trust": trust,
+        "max_failed_share": max_failed_share,
+    }
+    with dataset_of(micrographs, scratch=out.parent, **known) as loose:
+        details = run_picker(loose, settings, model, runtime, max_failed_share)
         picks = read_picks(details / "picks.star")
         _print_picks(picks, loose, details, settings.threshold)
         picks["micrograph"] = picks["micrograph"].map(names_from(out.parent, loose))
@@ -121,7 +129,13 @@ def _number(text: str) -> float:
         raise SettingsError("not a threshold", place="--threshold", found=text, expected=expected) from None
 
 
-def run_picker(loose: Loose, settings: Any, model: Path | None, runtime: Runtime) -> Path:
+def run_picker(
+    loose: Loose,
+    settings: Any,
+    model: Path | None,
+    runtime: Runtime,
+    max_failed_share: float = MAX_FAILED_SHARE,
+) -> Path:
     """All candidates and the automatic threshold; returns the folder of picks, candidates, threshold."""
     from vitreous.picking.stages import collect_picks, pick_batch
 
@@ -132,7 +146,7 @@ def run_picker(loose: Loose, settings: Any, model: Path | None, runtime: Runtime
         loose.folder,
         candidates,
         settings=settings,
-        max_failed_share=MAX_FAILED_SHARE,
+        max_failed_share=max_failed_share,
         model=None if model is None else existing(model),
         provenance=details / "batch.provenance.json",
         runtime=runtime,
@@ -154,13 +168,14 @@ def _print_picks(picks: pd.DataFrame, loose: Loose, details: Path, threshold: st
 
     from vitreous.runtime.files import read_json
 
-    for row in pd.read_csv(details / "failed.csv").to_dict("records"):
-        print(f"left out {Path(str(row['micrograph'])).name}: {row['error']}")
+    failed = set(pd.read_csv(details / "failed.csv")["micrograph"])
     automatic = threshold == "auto"
     chosen = float(read_json(details / "threshold.json")["automatic"]) if automatic else float(threshold)
-    counts = picks["micrograph"].value_counts().reindex(list(loose.files), fill_value=0)
+    counts = picks["micrograph"].value_counts()
+    each = [int(counts.get(name, 0)) for name in loose.files if name not in failed]
     how = "automatic" if automatic else "given"
-    print(
-        f"{len(picks)} picks in {len(counts)} micrographs ({counts.min()} to {counts.max()} each), "
-        f"threshold {chosen:.4g} ({how})"
-    )
+    spread = f" ({min(each)} to {max(each)} each)" if each else ""
+    print(f"{len(picks)} picks in {len(each)} micrographs{spread}, threshold {chosen:.4g} ({how})")
+    if failed or loose.unread:
+        count = len(failed) + loose.unread
+        print(f"{count} of {len(loose.files) + loose.unread} micrographs left out, as said above")

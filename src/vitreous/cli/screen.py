@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from vitreous.cli.snakemake_log import SnakemakeLog, last_error, spoken_time
+from vitreous.cli.summary import summary
 from vitreous.cli.workflow import Run, shown
 
 MOST_FAILURES = 8
@@ -50,9 +51,11 @@ class Screen:
             self._file.close()
 
     def end(self, run: Run, status: int) -> None:
-        """Say how the run ended: the report, or what failed, why, and where its log is."""
+        """Say how the run ended: its scores and the report, or what failed, why, and where its log is."""
         reader = self.reader
         took = spoken_time(time.monotonic() - self._began)
+        if status == 0:
+            print("".join(f"{line}\n" for line in summary(run)), end="")
         if status == 0 and reader.nothing_to_do:
             print(f"nothing to do: {shown(run.report)} is up to date")
         elif status == 0:

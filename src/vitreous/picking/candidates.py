@@ -19,9 +19,9 @@ class Candidates:
     """Centres (n,) in px of the image as given (x column, y row) and scores (n,), higher is surer.
 
     `noise` and `spread` describe the score map whose maxima the scores are, so that the automatic threshold
-    knows what noise alone would give: `noise` is the standard deviation that the image's white noise puts into
-    it, `spread` its whole robust standard deviation. NaN where a picker cannot say: `spread` where the map has
-    a mean other than 0 or is no linear filter, `noise` where the image's noise was filtered away before.
+    knows what noise alone would give: `noise` is the standard deviation that the image's white noise puts
+    into it, `spread` its whole robust standard deviation. NaN where a picker cannot say: `spread` where the
+    map's mean is not 0 or the filter not linear, `noise` where noise was filtered out of the image before.
     """
 
     x: Array

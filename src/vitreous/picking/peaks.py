@@ -30,6 +30,25 @@ def local_maxima(
     return fine_x[keep], fine_y[keep], (value + rise_x + rise_y)[keep]
 
 
+def climb(score: NDArray[np.floating], x: Array, y: Array, max_distance_px: float) -> tuple[Array, Array]:
+    """The sub-pixel maxima of `score` (h, w) to which one comes uphill from the pixels nearest to x, y (n,).
+
+    A point whose way leads further than `max_distance_px`, or to the rim of the map, stays where it is.
+    """
+    h, w = score.shape
+    column, row = (np.clip(np.rint(v).astype(int), 1, n - 2) for v, n in ((x, w), (y, h)))
+    around = np.array([(j, i) for j in (-1, 0, 1) for i in (-1, 0, 1)])
+    for _ in range(int(np.ceil(max_distance_px)) + 1):
+        step = around[np.argmax([score[row + j, column + i] for j, i in around], axis=0)]
+        row = np.clip(row + step[:, 0], 1, h - 2)
+        column = np.clip(column + step[:, 1], 1, w - 2)
+    dx, _ = _parabola(*(score[row, column + step].astype(float) for step in (-1, 0, 1)))
+    dy, _ = _parabola(*(score[row + step, column].astype(float) for step in (-1, 0, 1)))
+    inner = (row > 1) & (row < h - 2) & (column > 1) & (column < w - 2)
+    near = inner & (np.hypot(column + dx - x, row + dy - y) <= max_distance_px)
+    return np.where(near, column + dx, x), np.where(near, row + dy, y)
+
+
 def suppress(x: Array, y: Array, min_distance_px: float) -> NDArray[np.intp]:
     """Indices of the points (given best first) that no better kept point is nearer to than the distance."""
     points = np.stack([x, y], axis=1)

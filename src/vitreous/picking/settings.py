@@ -60,7 +60,7 @@ class TemplateSettings(_Picker):
     variant: Literal["template"] = "template"
     NEEDS_MODEL: ClassVar[bool] = True
 
-    rounds: int = Field(3, ge=1, le=20, description="rounds of picking and averaging in training")
+    rounds: int = Field(5, ge=1, le=20, description="rounds of picking and averaging in training")
     # ASSUME: 0.6 D holds the particle, its rim and the first fringe of the CTF beyond it.
     radius: float = Field(0.6, gt=0.1, le=2, description="radius of the template / diameter")
     max_particles: int = Field(

@@ -11,9 +11,11 @@ from vitreous.errors import InputError
 from vitreous.picking.candidates import Array, Image
 
 MIN_DIAMETER_PX = 24.0  # a filter of a quarter of this is sampled well
-CLIP = 5.0  # robust standard deviations: what is beyond is a hot pixel, an edge or ice
-BAND_RATIO = 0.25
-BAND_SHARE = 0.1
+# Robust standard deviations: what is beyond is a hot pixel, an edge or ice; but no less than this share of
+# the pixels is left as it is, so that strong particles keep their shape.
+CLIP, CLIP_SHARE = 5.0, 0.999
+# Smeared lines: largest ratio of the steps across and along, widest band / side, least smeared part of it.
+BAND_RATIO, BAND_SHARE, BAND_FILL = 0.5, 0.1, 0.6
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def working_image(image: Image, diameter_px: float, contrast: str) -> WorkingIma
     if not spread > 0:
         raise InputError("constant image")
     sign = -1.0 if contrast == "dark" else 1.0
-    small = np.clip(sign * (small - centre) / spread, -CLIP, CLIP).astype(np.float32)
+    limit = max(CLIP, float(np.quantile(np.abs(values - centre), CLIP_SHARE)) / spread)
+    small = np.clip(sign * (small - centre) / spread, -limit, limit).astype(np.float32)
     return WorkingImage(small, mask, factor, diameter_px / factor)
 
 
@@ -74,17 +77,19 @@ def smeared_bands(image: Image) -> tuple[int, int, int, int]:
 
     Alignment of frames and some filters fill the rim of an image by repeating its last good line. There the
     difference of neighbours across the line is next to nothing against that along it, which does not happen
-    in a picture of noise. Looked for in the outer tenth.
+    in a picture of noise. A band begins at the edge and ends within the outer tenth.
     """
-    steps = [np.square(np.diff(image, axis=axis), dtype=np.float64) for axis in (0, 1)]
-    along = [steps[1].mean(axis=1), steps[0].mean(axis=0)]
-    across = [steps[0].mean(axis=1), steps[1].mean(axis=0)]
+    steps = [np.abs(np.diff(image, axis=axis)) for axis in (0, 1)]
+    # medians: one strong particle at the rim must not stand for its whole line
+    along = [np.median(steps[1], axis=1), np.median(steps[0], axis=0)]
+    across = [np.median(steps[0], axis=1), np.median(steps[1], axis=0)]
     widths: list[int] = []
     for a, b in zip(across, along, strict=True):
-        smeared = a <= BAND_RATIO * np.minimum(b[:-1], b[1:])
+        smeared = a < BAND_RATIO * np.minimum(b[:-1], b[1:])
         limit = int(len(b) * BAND_SHARE)
         for side in (smeared[:limit], smeared[::-1][:limit]):
-            found = np.flatnonzero(side)
+            share = np.cumsum(side) / np.arange(1, len(side) + 1)
+            found = np.flatnonzero(side & (share >= BAND_FILL))
             widths.append(int(found[-1]) + 2 if len(found) else 0)
     top, bottom, left, right = widths
     return top, bottom, left, right

@@ -34,12 +34,25 @@ from vitreous.reconstruction.extraction import (
 from vitreous.reconstruction.halves import HAS_POSE, TARGET
 from vitreous.reconstruction.settings import ExtractionSettings
 
-COUNTED = ("picks", "outside", "over_edge", "constant", "ctf_failed", "particles", "with_pose")
+COUNTED = (
+    "picks",
+    "unknown_micrograph",
+    "outside",
+    "over_edge",
+    "constant",
+    "ctf_failed",
+    "particles",
+    "with_pose",
+)
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """All that the particles of a batch are made from; tables by micrograph."""
+    """All that the particles of a batch are made from; tables by micrograph.
+
+    `unknown` counts the picks of micrographs that the data set does not have; only the batch with the data
+    set's first micrograph holds them, so that sums over batches are right.
+    """
 
     dataset: Dataset
     settings: ExtractionSettings
@@ -49,6 +62,7 @@ class Extraction:
     picks: Mapping[str, pd.DataFrame]
     ctf: Mapping[str, Mapping[str, Any]] | None
     truth: Mapping[str, pd.DataFrame] | None
+    unknown: Mapping[str, int]
 
     @property
     def labels(self) -> list[str]:
@@ -70,7 +84,11 @@ def prepare_extraction(
     folder: Path,
     settings: ExtractionSettings,
 ) -> Extraction:
-    """Read the tables of a batch. Raises InputError where the data set names no target (so no diameter)."""
+    """Read the tables of a batch.
+
+    Raises InputError where the data set names no target (so no diameter), or where no pick is of one of its
+    micrographs.
+    """
     targets = dataset.info.targets
     if not targets:
         raise InputError("no target, so no diameter for the box", file=dataset.folder / "dataset.json")
@@ -82,14 +100,31 @@ def prepare_extraction(
         pixel_size_A=settings.pixel_size_A,
         background_factor=settings.background_factor,
     )
+    table = dataset.micrographs()
+    groups = dict(zip(table[NAME], table["rlnOpticsGroup"].astype(int), strict=True))
     picks = read_picks(picks_star)
+    unknown = _unknown_micrographs(picks, list(groups), picks_star)
+    if next(iter(groups), None) not in names:
+        unknown = {}
     picks = picks[picks["micrograph"].isin(list(names))]
     ctf = None if ctf_star is None else _rows_by_name(ctf_star)
     truth = _truth(dataset) if settings.poses == "truth" else None
     by_name = {str(name): table for name, table in picks.groupby("micrograph", sort=False)}
-    table = dataset.micrographs()
-    groups = dict(zip(table[NAME], table["rlnOpticsGroup"].astype(int), strict=True))
-    return Extraction(dataset, settings, size, folder, groups, by_name, ctf, truth)
+    return Extraction(dataset, settings, size, folder, groups, by_name, ctf, truth, unknown)
+
+
+def _unknown_micrographs(picks: pd.DataFrame, known: Sequence[str], file: Path) -> dict[str, int]:
+    """How many picks each micrograph has that is not `known`; InputError where none is known."""
+    stray = picks.loc[~picks["micrograph"].isin(known), "micrograph"]
+    if len(picks) and len(stray) == len(picks):
+        raise InputError(
+            "the picks belong to no micrograph of the data set",
+            file=file,
+            found=str(stray.iloc[0]),
+            expected=f"e.g. {known[0]}" if known else "a data set with micrographs",
+            todo="give picks the names that stand in micrographs.star",
+        )
+    return {str(name): int(number) for name, number in stray.value_counts(sort=False).items()}
 
 
 def refuse_smaller_frame(

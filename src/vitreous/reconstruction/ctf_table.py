@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
+import numpy as np
 import pandas as pd
 
 from vitreous.errors import InputError
@@ -20,7 +21,18 @@ ASTIGMATISM = "vitreousCtfAstigmatism"
 # What a particle takes over from its micrograph.
 INHERITED = (*DEFOCUS, "rlnPhaseShift", "rlnCtfBfactor", "rlnCtfScalefactor", QUALITY, REACH)
 
+# Points of a fit's curves that are kept: more than a chart shows.
+MOST_POINTS = 200
+CURVES = ("frequency_per_A", "measured", "model")
+
 Row = dict[str, float]
+
+
+class Fitted(TypedDict):
+    """What is kept of a fit: its row, and its curves (`CURVES`), thinned."""
+
+    row: Row
+    curves: dict[str, list[float]]
 
 
 def optics_of(dataset: Dataset) -> tuple[float, float, float]:
@@ -43,9 +55,9 @@ def optics_of(dataset: Dataset) -> tuple[float, float, float]:
     return voltage_kv, cs_mm, amplitude_contrast
 
 
-def fitted_row(fit: CtfFit, phase_shift_deg: float) -> Row:
-    """The columns of a fit; whether its quality is enough is decided when the table is written."""
-    return {
+def fitted(fit: CtfFit, phase_shift_deg: float) -> Fitted:
+    """The columns and curves of a fit; whether its quality is enough is decided when the table is written."""
+    row = {
         DEFOCUS[0]: fit.defocus_u_A,
         DEFOCUS[1]: fit.defocus_v_A,
         DEFOCUS[2]: fit.defocus_angle_deg,
@@ -54,6 +66,16 @@ def fitted_row(fit: CtfFit, phase_shift_deg: float) -> Row:
         REACH: fit.max_resolution_A,
         ASTIGMATISM: fit.astigmatism_A,
     }
+    every = -(-len(fit.frequency_per_A) // MOST_POINTS)
+    curves = {name: np.round(getattr(fit, name)[::every], 6).tolist() for name in CURVES}
+    return {"row": row, "curves": curves}
+
+
+def curve_table(curves: Mapping[str, Mapping[str, list[float]]]) -> pd.DataFrame:
+    """Columns micrograph, frequency_per_A, measured, model: the curves of all fits below one another."""
+    columns = {name: [value for one in curves.values() for value in one[name]] for name in CURVES}
+    names = [name for name, one in curves.items() for _ in one[CURVES[0]]]
+    return pd.DataFrame({"micrograph": pd.Series(names, dtype="str"), **columns})
 
 
 # A micrograph that could not be read has a row too, so that no table counts it as never seen.

@@ -66,7 +66,7 @@ def with_poses(particles: ParticleSet) -> ParticleSet:
 
 
 def check_ready(particles: ParticleSet, *, file: Path, ctf: bool) -> None:
-    """Raise InputError unless these particles have poses, CTF, optics, one size and two halves."""
+    """Raise InputError unless these particles have poses, CTF, optics, one size and half-sets 1 and 2."""
     table = particles.particles
     require_columns(table, ("rlnImageName", *ANGLES), file=file, block="particles (no 3D poses)")
     require_columns(particles.optics, ("rlnImagePixelSize",), file=file, block="optics")
@@ -84,15 +84,21 @@ def check_ready(particles: ParticleSet, *, file: Path, ctf: bool) -> None:
             expected="one",
             todo="extract with one `pixel_size_A`",
         )
-    check_subsets(table, file=file)
+    half_counts(table, file=file)
+
+
+def half_counts(table: pd.DataFrame, *, file: Path) -> dict[int, int]:
+    """Particles in half-sets 1 and 2; raises InputError where one is in neither."""
+    counts = Counter(table[SUBSET].astype(int).tolist())
+    if set(counts) - {1, 2}:
+        raise InputError("a half-set is 1 or 2", file=file, place=SUBSET, found=sorted(counts))
+    return {half: counts[half] for half in (1, 2)}
 
 
 def check_subsets(table: pd.DataFrame, *, file: Path) -> None:
     """Raise InputError unless every particle is in half-set 1 or 2 and both have particles."""
-    counts = Counter(table[SUBSET].astype(int).tolist())
-    if set(counts) - {1, 2}:
-        raise InputError("a half-set is 1 or 2", file=file, place=SUBSET, found=sorted(counts))
-    if len(counts) < 2:
+    counts = half_counts(table, file=file)
+    if not all(counts.values()):
         found = ", ".join(f"{counts[half]} particles in half {half}" for half in (1, 2))
         raise InputError(
             "a half-set is empty", file=file, found=found, todo="give more micrographs, or another `seed`"
@@ -122,6 +128,13 @@ class ImageReader:
         for place, (path, index) in enumerate(images):
             batch[place] = self._stacks[path][index]
         return batch
+
+
+def check_images(images: Sequence[Image]) -> None:
+    """Read every image; raises InputError as `ImageReader` does."""
+    reader = ImageReader(images)
+    for image in images:
+        reader.read([image])
 
 
 def of_target(particles: ParticleSet, target: str | None) -> ParticleSet:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import gc
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vitreous.errors import StageError
 from vitreous.io.particles import ParticleSet, ctf_columns, euler_angles, origins_A, pixel_sizes_A
 from vitreous.metrics.fsc import expected_truth_correlation, fourier_shell_correlation
 from vitreous.physics.ctf import Ctf, ctf_2d
@@ -22,6 +25,8 @@ from vitreous.reconstruction.halves import SUBSET, HalfMaps, Image, ImageReader
 from vitreous.reconstruction.settings import NativeEngine
 from vitreous.runtime.device import Runtime
 from vitreous.runtime.progress import progress
+
+log = logging.getLogger(__name__)
 
 
 def reconstruct_halves(
@@ -35,27 +40,34 @@ def reconstruct_halves(
 ) -> HalfMaps:
     """Half-maps and map of particles that `halves.check_ready` has passed; `images` are their (stack, index).
 
-    The halves are filled by one thread each where `runtime.threads` allows. Memory: two grids and a batch.
+    The halves are filled by one thread each where `runtime.threads` allows. Memory: two grids and a batch,
+    which becomes smaller where a GPU has no room for it.
     """
     device = runtime.torch_device()
     reader = ImageReader(images)
     pixel_A = float(pixel_sizes_A(particles)[0])
     radius = _radius(reader.box, pixel_A, settings.max_resolution_A)
     subset = particles.particles[SUBSET].to_numpy(int)
-    grids = [new_grid(reader.box, settings.pad, radius=radius, device=device) for _ in (1, 2)]
+    threads = 2 if runtime.threads > 1 and device.type == "cpu" else 1
 
-    queues = [list(_batches(subset, half, images, settings.batch)) for half in (1, 2)]
-    jobs = list(zip_longest(*queues))
-    with ThreadPoolExecutor(2 if runtime.threads > 1 and device.type == "cpu" else 1) as pool:
+    def fill(batch: int) -> list[Grid]:
+        grids = [new_grid(reader.box, settings.pad, radius=radius, device=device) for _ in (1, 2)]
 
-        def fill(half: int, rows: list[int]) -> None:
+        def insert(half: int, rows: list[int]) -> None:
             chosen = [images[row] for row in rows]
             insert_particles(grids[half], particles.subset(rows), reader.read(chosen), settings, group)
 
-        for both in progress(jobs, len(jobs), "pairs of batches"):
-            futures = [pool.submit(fill, half, rows) for half, rows in enumerate(both) if rows is not None]
-            for future in futures:
-                future.result()
+        jobs = list(zip_longest(*(_batches(subset, half, images, batch) for half in (1, 2))))
+        with ThreadPoolExecutor(threads) as pool:
+            for both in progress(jobs, len(jobs), "pairs of batches"):
+                futures = [
+                    pool.submit(insert, half, rows) for half, rows in enumerate(both) if rows is not None
+                ]
+                for future in futures:
+                    future.result()
+        return grids
+
+    grids = _with_room(fill, settings.batch)
     halves = [finish(grid, group, weight_floor=settings.weight_floor).cpu() for grid in grids]
     grids[0] += grids[1]
     full = finish(grids[0], group, weight_floor=settings.weight_floor).cpu()
@@ -63,6 +75,28 @@ def reconstruct_halves(
         full = _weighted(full, fourier_shell_correlation(*halves))
     half1, half2 = (half.numpy() for half in halves)
     return HalfMaps(half1, half2, full.numpy(), {"device": str(device), "radius_shells": radius})
+
+
+def _with_room(fill: Callable[[int], list[Grid]], batch: int) -> list[Grid]:
+    """What `fill` gives with `batch` or, from empty grids again, half of it as often as memory asks for.
+
+    A batch that failed half-way has left a part of itself in the grids, so none of them is gone on with.
+    """
+    while True:
+        try:
+            return fill(batch)
+        except torch.OutOfMemoryError as error:
+            if batch == 1:
+                raise StageError(
+                    "the GPU has too little memory for the grids and one particle",
+                    found=str(error).splitlines()[0] if str(error) else "out of memory",
+                    todo="state a coarser `max_resolution_A`, a smaller `pad`, or `compute.device: cpu`",
+                ) from error
+        batch //= 2
+        log.warning("out of memory on the GPU: starting again with batches of %d particles", batch)
+        # The error's traceback and its futures hold one another, and with them the grids.
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def _radius(box: int, pixel_size_A: float, max_resolution_A: float | None) -> int:

@@ -15,10 +15,10 @@ from vitreous.errors import InputError
 from vitreous.io.dataset import Dataset, read_batch
 from vitreous.io.micrograph import micrograph_shape, read_micrograph
 from vitreous.io.mrc import write_volume
-from vitreous.io.particles import image_locations, read_particles
+from vitreous.io.particles import ParticleSet, image_locations, read_particles
 from vitreous.io.star import read_star, write_star
 from vitreous.physics.ctf_fit import fit_ctf
-from vitreous.physics.symmetry import parse
+from vitreous.physics.symmetry import PointGroup, parse
 from vitreous.reconstruction.batches import (
     Extraction,
     extract_micrograph,
@@ -31,17 +31,21 @@ from vitreous.reconstruction.batches import (
 from vitreous.reconstruction.ctf_table import (
     FAILED,
     NAME,
-    Row,
+    Fitted,
     ctf_table,
+    curve_table,
     failures,
-    fitted_row,
+    fitted,
     given_table,
     optics_of,
 )
 from vitreous.reconstruction.halves import (
     SUBSET,
+    HalfMaps,
+    check_images,
     check_maps,
     check_ready,
+    half_counts,
     no_maps,
     of_target,
     subsets,
@@ -51,6 +55,7 @@ from vitreous.reconstruction.halves import (
 from vitreous.reconstruction.registry import ENGINES, engine
 from vitreous.reconstruction.settings import CtfSettings, ExtractionSettings, NativeEngine, RelionEngine
 from vitreous.reconstruction.tables import (
+    collect_curves,
     collect_failed,
     counts_of,
     errors_table,
@@ -79,7 +84,7 @@ def estimate_ctf_batch(
     provenance: PathLike,
     runtime: Runtime,
 ) -> None:
-    """Fit the CTF of every micrograph of a batch; writes a row each, and `.failed.csv` beside it.
+    """Fit the CTF of every micrograph of a batch; writes a row each, and `.failed.csv`, `.curves.csv` beside.
 
     A micrograph without rings, or one that cannot be read, has vitreousCtfFailed = 1; only the latter count
     against `max_failed_share`. Raises InputError where the data set does not state voltage, Cs or amplitude
@@ -88,7 +93,7 @@ def estimate_ctf_batch(
     dataset, out, names = Dataset(dataset_folder), Path(out_star), read_batch(batch)
     optics = (dataset.info.pixel_size_A, *optics_of(dataset))
 
-    def compute(name: str) -> Row:
+    def compute(name: str) -> Fitted:
         image = read_micrograph(dataset.micrograph_path(name))
         fit = fit_ctf(
             image,
@@ -98,12 +103,12 @@ def estimate_ctf_batch(
             defocus_range_A=settings.defocus_A,
             resolution_range_A=settings.band_A,
         )
-        return fitted_row(fit, settings.phase_shift_deg)
+        return fitted(fit, settings.phase_shift_deg)
 
     key = {**settings.model_dump(exclude={"min_quality"}), "optics": list(optics)}
     runtime.torch_device()
     with Work(out, settings=key, stage=_stage("estimate_ctf_batch")) as work:
-        rows, errors = run_items(
+        found, errors = run_items(
             names,
             compute,
             work,
@@ -113,12 +118,16 @@ def estimate_ctf_batch(
             inputs=lambda name: [dataset.folder / name],
             label="micrographs",
         )
+    rows = {name: fit["row"] for name, fit in found.items()}
     table = ctf_table(_micrographs(dataset, names), rows, settings.min_quality)
     failed = failures(table, errors, settings.min_quality)
     for name, error in zip(failed["micrograph"], failed["error"], strict=True):
         log.warning("no CTF for %s: %s", name, error)
     write_star(out, {"optics": dataset.optics(), "micrographs": table})
     write_csv(out.with_suffix(".failed.csv"), failed)
+    write_csv(
+        out.with_suffix(".curves.csv"), curve_table({name: fit["curves"] for name, fit in found.items()})
+    )
     counts = {"micrographs": len(names), "unreadable": len(errors), "failed": int(table[FAILED].sum())}
     _provenance(
         provenance, "estimate_ctf_batch", settings, [batch, dataset.folder / "dataset.json"], runtime, counts
@@ -128,7 +137,7 @@ def estimate_ctf_batch(
 def collect_ctf(
     batches: Sequence[PathLike], out_star: PathLike, *, provenance: PathLike, runtime: Runtime
 ) -> None:
-    """Join the CTFs of all batches, sorted by name, and their failures (`failed.csv` beside `out_star`)."""
+    """Join the CTFs of all batches, sorted by name, and beside them their `failed.csv` and `curves.csv`."""
     out, blocks = Path(out_star), [read_star(path) for path in batches]
     tables = [
         table_of(blocks_of, "micrographs", path) for blocks_of, path in zip(blocks, batches, strict=True)
@@ -137,6 +146,7 @@ def collect_ctf(
     joined = pd.concat(filled).sort_values(NAME).reset_index(drop=True) if filled else tables[0]
     write_star(out, {"optics": table_of(blocks[0], "optics", batches[0]), "micrographs": joined})
     failed = collect_failed(batches, out.parent / "failed.csv")
+    collect_curves(batches, out.parent / "curves.csv")
     log.info("CTFs of %d micrographs, %d of them failed", len(joined), len(failed))
     _provenance(
         provenance, "collect_ctf", None, batches, runtime, {"micrographs": len(joined), "failed": len(failed)}
@@ -173,7 +183,8 @@ def extract_batch(
     """Cut the particles of a batch's picks; writes a row each, and stacks and `.failed.csv` beside it.
 
     What is left out (picks outside, at the edge, constant boxes, micrographs without CTF) is counted in the
-    block vitreous_counts. Raises InputError where the picks belong to micrographs of another size.
+    block vitreous_counts, and so are picks of micrographs that the data set does not have. Raises InputError
+    where all are of such, or belong to micrographs of another size.
     """
     dataset, out, names = Dataset(dataset_folder), Path(out_star), read_batch(batch)
     inputs = [Path(path) for path in (picks_star, ctf_star) if path is not None]
@@ -182,6 +193,7 @@ def extract_batch(
         dataset, names, inputs[0], inputs[1] if ctf_star is not None else None, folder, settings
     )
     refuse_smaller_frame(job.picks, _shapes(job), inputs[0])
+    _say_unknown(job, inputs[0])
     runtime.torch_device()
     key = {**settings.model_dump(), "dataset": dataset.info.model_dump(mode="json")}
     truth = dataset.folder / "truth" / "particles.star"
@@ -201,6 +213,7 @@ def extract_batch(
     rows, counts = join_batches(
         (found[name][0] for name in found), (found[name][1] for name in found), job.labels
     )
+    counts["unknown_micrograph"] = sum(job.unknown.values())
     every = dataset.micrographs()[NAME].tolist()
     if len(every) == 1 and len(rows):
         log.warning("one micrograph only: its particles are split into half-sets by turns")
@@ -242,9 +255,9 @@ def reconstruct(
 ) -> None:
     """Half-maps and map of particles with poses; writes half1.mrc, half2.mrc, map.mrc and reconstruct.json.
 
-    Particles without a pose, or of another `target`, are left out and counted. Without any left the maps are
-    zeros and the status is `empty`. Raises InputError for what no engine may see: missing columns, an empty
-    half, NaN.
+    Particles without a pose, or of another `target`, are left out and counted. Without any left in one of the
+    halves the maps are zeros and the status is `empty`. Raises InputError for what no engine may see: missing
+    columns, half-sets other than 1 and 2, NaN.
     """
     path, out, start = Path(particles_star), Path(out_folder), time.monotonic()
     group = parse(symmetry)
@@ -256,29 +269,51 @@ def reconstruct(
         "particles": len(particles),
         "used": len(chosen),
     }
-    if not len(chosen):
-        maps, size_A = no_maps(particles, path)
-        log.warning("NO PARTICLES with a pose in %s (of %d): the maps are empty", path, len(particles))
-    else:
-        chosen = with_subsets(chosen, runtime.seed)
+    chosen = with_subsets(chosen, runtime.seed)
+    halves = half_counts(chosen.particles, file=path)
+    if len(chosen):
         check_ready(chosen, file=path, ctf=settings.ctf)
-        images, folder = image_locations(chosen, path), out / "engine.work"
-        run = engine(settings.variant)
-        maps = run(chosen, images, settings=settings, group=group, runtime=runtime, folder=folder)
-        size_A = check_maps(maps, chosen, out)
-        shutil.rmtree(folder, ignore_errors=True)
-        facts |= {f"half{half}": int((chosen.particles[SUBSET] == half).sum()) for half in (1, 2)}
+    if all(halves.values()):
+        maps, size_A = _engine_maps(chosen, path, out, settings, group, runtime)
+    else:
+        if len(chosen):
+            check_images(image_locations(chosen, path))
+        maps, size_A = no_maps(particles, path)
+        said = (
+            f"TOO FEW PARTICLES ({halves[1]} in half 1, {halves[2]} in half 2)"
+            if len(chosen)
+            else "NO PARTICLES"
+        )
+        log.warning("%s with a pose in %s (of %d): the maps are empty", said, path, len(particles))
     for name, volume in (("half1", maps.half1), ("half2", maps.half2), ("map", maps.full)):
         write_volume(out / f"{name}.mrc", volume, size_A)
     facts |= {
-        "status": "ok" if len(chosen) else "empty",
+        **{f"half{half}": number for half, number in halves.items()},
+        "status": "ok" if all(halves.values()) else "empty",
         "box_px": len(maps.full),
         "pixel_size_A": size_A,
         **maps.facts,
     }
-    write_json(out / "reconstruct.json", facts | {"seconds": round(time.monotonic() - start, 2)})
+    write_json(out / "reconstruct.json", facts)
     log.info("map of %d of %d particles by %s", len(chosen), len(particles), settings.variant)
-    _provenance(provenance, "reconstruct", settings, [path], runtime, facts, [ENGINES[settings.variant]])
+    modules, seconds = [ENGINES[settings.variant]], round(time.monotonic() - start, 2)
+    _provenance(provenance, "reconstruct", settings, [path], runtime, facts, modules, seconds=seconds)
+
+
+def _engine_maps(
+    particles: ParticleSet,
+    path: Path,
+    out: Path,
+    settings: NativeEngine | RelionEngine,
+    group: PointGroup,
+    runtime: Runtime,
+) -> tuple[HalfMaps, float]:
+    """Maps of the engine, checked, and their pixel size; its own files are removed."""
+    images, folder, run = image_locations(particles, path), out / "engine.work", engine(settings.variant)
+    maps = run(particles, images, settings=settings, group=group, runtime=runtime, folder=folder)
+    size_A = check_maps(maps, particles, out)
+    shutil.rmtree(folder, ignore_errors=True)
+    return maps, size_A
 
 
 def _stage(function: str) -> str:
@@ -314,6 +349,13 @@ def _extracted(job: Extraction, name: str) -> tuple[pd.DataFrame, dict[str, int]
     return rows, counts
 
 
+def _say_unknown(job: Extraction, file: Path) -> None:
+    if job.unknown:
+        names = ", ".join(list(job.unknown)[:3]) + (" …" if len(job.unknown) > 3 else "")
+        number, of = sum(job.unknown.values()), len(job.unknown)
+        log.warning("%s: %d picks of %d micrographs that are not here left out (%s)", file, number, of, names)
+
+
 def _forget_lost_stacks(job: Extraction, names: Sequence[str], work: Work) -> None:
     """Drop finished items whose stack is no longer there, so that they are made again."""
     for name in names:
@@ -338,6 +380,7 @@ def _provenance(
     runtime: Runtime,
     counts: Mapping[str, Any],
     modules: Sequence[str] = (),
+    **facts: Any,
 ) -> None:
     values = {} if settings is None else settings.model_dump()
     write_provenance(
@@ -347,5 +390,5 @@ def _provenance(
         inputs=inputs,
         seed=runtime.seed,
         modules=modules,
-        facts={"counts": dict(counts)},
+        facts={"counts": dict(counts), **facts},
     )

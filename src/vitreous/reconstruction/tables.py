@@ -66,6 +66,15 @@ def collect_failed(batches: Sequence[PathLike], out: Path) -> pd.DataFrame:
     return joined
 
 
+def collect_curves(batches: Sequence[PathLike], out: Path) -> None:
+    """Join the `.curves.csv` of all batches, by micrograph."""
+    tables = [
+        pd.read_csv(Path(path).with_suffix(".curves.csv"), dtype={"micrograph": str}) for path in batches
+    ]
+    filled = [table for table in tables if len(table)] or tables[:1]
+    write_csv(out, pd.concat(filled, ignore_index=True).sort_values("micrograph", kind="stable"))
+
+
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV, whole or not at all."""
     with atomic_path(path) as part:

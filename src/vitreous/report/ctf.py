@@ -26,7 +26,7 @@ from vitreous.report.blocks import (
     plural,
 )  # fmt: skip
 from vitreous.report.material import Material
-from vitreous.report.results import Result
+from vitreous.report.results import Result, read_table
 from vitreous.report.scores import Score, Subject, as_number, best_of, column, part
 
 SHOWN = (
@@ -40,6 +40,7 @@ COLUMNS = (
     ("rlnPhaseShift", "phase shift", "°", 1), ("rlnCtfMaxResolution", "fits to", "Å", 1),
     ("rlnCtfFigureOfMerit", "quality", "", 3),
 )  # fmt: skip
+CURVES = ("frequency_per_A", "measured", "model")
 
 
 def ctf_section(material: Material) -> Section:
@@ -85,7 +86,8 @@ def _estimate_blocks(material: Material, result: Result) -> list[Block]:
         table["vitreousCtfFailed"].astype(float) == 1 if "vitreousCtfFailed" in table else table.index < 0
     )
     note = f"{plural(len(table), 'micrograph')}, {int(failed.sum())} without a usable fit"
-    blocks: list[Block] = [Heading(title, note=note), Charts(_charts(table[~failed]))]
+    drawn = [*_charts(table[~failed]), *_fit_charts(table, read_table(result.file("curves.csv")))]
+    blocks: list[Block] = [Heading(title, note=note), Charts(drawn)]
     rows = [
         Row(
             [Cell(str(row["rlnMicrographName"]), kind="name"), *_numbers(row, table)],
@@ -148,3 +150,41 @@ def _charts(table: pd.DataFrame) -> list[Chart]:
         )  # fmt: skip
         drawn.append(Chart("How far the fit is good", svg))
     return drawn
+
+
+def _fit_charts(table: pd.DataFrame, curves: pd.DataFrame) -> list[Chart]:
+    """Measured rings and model of the best, the middle and the worst fit that left its curves."""
+    if not {"micrograph", *CURVES} <= set(curves) or "rlnCtfFigureOfMerit" not in table:
+        return []
+    fits = table[table["rlnMicrographName"].isin(set(curves["micrograph"]))]
+    ordered = fits.sort_values("rlnCtfFigureOfMerit", ascending=False).to_dict("records")
+    if not ordered:
+        return []
+    # Of one or two fits a place has several names: the last given counts.
+    places = {len(ordered) - 1: "worst", (len(ordered) - 1) // 2: "middle", 0: "best"}
+    return [_fit_chart(ordered[place], word, curves) for place, word in sorted(places.items())]
+
+
+def _fit_chart(row: Mapping[Hashable, object], word: str, curves: pd.DataFrame) -> Chart:
+    name = str(row["rlnMicrographName"])
+    own = curves[curves["micrograph"] == name].sort_values("frequency_per_A")
+    x, measured = list(own["frequency_per_A"]), list(own["measured"])
+    # The model has no height of its own: least squares bring it onto the measured curve.
+    model = own["model"] - own["model"].mean()
+    height = float((model * own["measured"]).sum() / max(float((model**2).sum()), 1e-12))
+    scaled = list(own["measured"].mean() + height * model)
+    series = [charts.Series("measured", x, measured, 0), charts.Series("model", x, scaled, 1)]
+    reach = as_number(row.get("rlnCtfMaxResolution"))
+    marks = [charts.Mark(1 / reach, f"fits to {fixed(reach, 1)} Å", True)] if 0 < reach < math.inf else []
+    whole = charts.resolution_axis(max(x))
+    ticks = [tick for tick in whole.ticks if tick[0] >= min(x) * 0.999]
+    svg = charts.line_chart(
+        series, charts.Axis(whole.label, min(x), max(x), ticks),
+        charts.axis("power over its background, less 1", [*measured, *scaled]),
+        description=f"Thon rings of {name} and the fitted model over resolution", marks=marks, inverse_x=True,
+    )  # fmt: skip
+    quality = fixed(as_number(row["rlnCtfFigureOfMerit"]), 2)
+    failed = ", failed" if as_number(row.get("vitreousCtfFailed")) == 1 else ""
+    title = f"Rings of the {word} fit, quality {quality}{failed}"
+    note = f"{name}; mean over rings of equal phase. The model is scaled to the measured curve."
+    return Chart(title, svg, [Key(one.label, f"s{one.style}") for one in series], note=note)

@@ -6,7 +6,7 @@ from typing import Any
 
 from vitreous.errors import VitreousError
 from vitreous.io.star import read_star
-from vitreous.report.blocks import Cell, Column, Row, Section, Table, count, number
+from vitreous.report.blocks import Cell, Column, Fold, Row, Section, Table, count, number
 from vitreous.report.material import Material
 from vitreous.report.results import Result
 
@@ -16,6 +16,7 @@ def data_section(material: Material) -> Section:
     section = Section("data", "What ran", empty="The run holds no data set.")
     if material.run.datasets:
         section.blocks.append(_datasets(material))
+        section.blocks += _checks(material)
     if material.run.results:
         section.blocks.append(_matrix(material))
     return section
@@ -35,17 +36,13 @@ def _datasets(material: Material) -> Table:
             Cell(_micrographs(material, name)),
             *(Cell(number(float(value)) if isinstance(value, int | float) else "–") for value in optics),
             Cell(_targets(facts)),
-            Cell(
-                _verified(facts),
-                title="\n".join(f"{k}: {v}" for k, v in (facts.get("verified") or {}).items()),
-            ),
         ]
         rows.append(Row(cells))
     columns = [
         Column("data set"), Column("source"), Column("licence"), Column("micrographs", numeric=True),
         Column("pixel", "Å", numeric=True), Column("voltage", "kV", numeric=True),
         Column("Cs", "mm", numeric=True),
-        Column("Q0", numeric=True, title="amplitude contrast"), Column("targets"), Column("verified"),
+        Column("Q0", numeric=True, title="amplitude contrast"), Column("targets"),
     ]  # fmt: skip
     return Table(columns, rows, caption="Data sets")
 
@@ -68,9 +65,16 @@ def _targets(facts: dict[str, Any]) -> str:
     return ", ".join(parts) or "–"
 
 
-def _verified(facts: dict[str, Any]) -> str:
-    verified = facts.get("verified") or {}
-    return ", ".join(key.replace("_A", "").replace("_", " ") for key in verified) or "–"
+def _checks(material: Material) -> list[Fold]:
+    """What was checked of the data sets, and what came out; nothing where nothing was."""
+    rows = []
+    for name in material.run.datasets:
+        verified = material.described.get(name, {}).get("verified") or {}
+        for index, (key, said) in enumerate(verified.items()):
+            spoken = key.removesuffix("_A").replace("_", " ")
+            rows.append(Row([Cell(spoken), Cell(str(said), kind="prose")], group=name if index == 0 else ""))
+    columns = [Column("checked"), Column("found")]
+    return [Fold("What was checked of the data sets", [Table(columns, rows)])] if rows else []
 
 
 STAGES = (("ctf", "CTF"), ("picks", "picks"), ("particles", "particles"), ("maps", "maps"))

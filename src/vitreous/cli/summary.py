@@ -1,0 +1,164 @@
+"""What `vitreous run` ends with: the scores of picks, CTFs and maps that the configuration asks for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from vitreous.cli.workflow import Run
+from vitreous.config.plan import Plan
+from vitreous.errors import VitreousError
+
+MOST_ROWS = 10
+NONE = "–"
+Row = tuple[str, ...]
+Scores = dict[str, dict[str, float]]
+
+
+def summary(run: Run) -> list[str]:
+    """Aligned tables of what is there: picks, CTFs, maps; no line for what is missing, none at all at first.
+
+    Reads scores.csv and threshold.json, computes nothing.
+    """
+    plan = Plan(run.config)
+    picks = ("picks of", "picker", "F1", "(95 %)", "best F1", "precision", "recall", "picks")
+    ctfs = ("CTF of", "fit", "micrographs", "failed", "defocus, µm")
+    maps = ("map of", "target", "picker", "engine", "half-maps 0.143", "truth 0.5")
+    lines = [
+        *_table(picks, 2, list(_picks(plan, run.directory))),
+        *_table(ctfs, 2, list(_ctfs(plan, run.directory))),
+        *_table(maps, 4, list(_maps(plan, run.directory))),
+    ]
+    return ["", *lines] if lines else []
+
+
+def _picks(plan: Plan, root: Path) -> Iterator[Row]:
+    """Each picker on each data set; without reference picks the count alone."""
+    wanted = dict.fromkeys(
+        (dataset, denoiser, picker) for _, dataset, denoiser, picker in plan.combinations()
+    )
+    for dataset, denoiser, picker in wanted:
+        names = {"dataset": dataset, "denoiser": denoiser, "picker": picker}
+        threshold = root / plan.picks("threshold.json").format(**names)
+        scores = _scores(root / plan.picks("scores.csv").format(**names)) if plan.has_truth(dataset) else {}
+        if picker == "truth" or not (scores or threshold.exists()):
+            continue
+        f1 = scores.get("f1_micro", {})
+        yield (
+            dataset,
+            _named(picker, denoiser),
+            _number(f1.get("value"), ".3f"),
+            _interval(f1),
+            *(
+                _number(scores.get(metric, {}).get("value"), ".3f")
+                for metric in ("oracle_f1", "precision_micro", "recall_micro")
+            ),
+            _number(scores.get("count_picks", {}).get("value", _count(threshold)), ".0f"),
+        )
+
+
+def _ctfs(plan: Plan, root: Path) -> Iterator[Row]:
+    for dataset, ctf in sorted(plan.ctf_scored()):
+        scores = _scores(root / plan.ctf("scores.csv").format(dataset=dataset, ctf=ctf))
+        if "ctf_failed" in scores:
+            failed = scores["ctf_failed"]
+            table = root / plan.ctf("micrographs.star").format(dataset=dataset, ctf=ctf)
+            micrographs = _number(failed.get("n"), ".0f")
+            yield dataset, ctf, micrographs, _number(failed["value"], ".0f"), _defocus_range(table)
+
+
+def _maps(plan: Plan, root: Path) -> Iterator[Row]:
+    wanted: dict[Row, None] = {}
+    for entry, dataset, denoiser, picker in plan.combinations():
+        for selection, target, engine in plan.map_wildcards(entry, dataset):
+            wanted[dataset, denoiser, picker, selection, target, engine] = None
+    for dataset, denoiser, picker, selection, target, engine in wanted:
+        names = {"dataset": dataset, "denoiser": denoiser, "picker": picker, "selection": selection}
+        scores = _scores(root / plan.maps("scores.csv").format(**names, target=target, engine=engine))
+        if scores:
+            resolutions = (
+                _resolution(scores.get(metric, {}).get("value"))
+                for metric in ("resolution_corrected_0.143", "resolution_truth_0.5")
+            )
+            yield dataset, target, _named(picker, denoiser, selection), engine, *resolutions
+
+
+def _scores(path: Path) -> Scores:
+    """Metric → value, low, high, n; empty where the table is not there or is none."""
+    from vitreous.io.tidy import NUMBERS, read_tidy
+
+    if not path.exists():
+        return {}
+    try:
+        rows = read_tidy(path).to_dict("records")
+    except VitreousError:
+        return {}
+    return {row["metric"]: {name: float(row[name]) for name in NUMBERS} for row in rows}
+
+
+def _count(threshold: Path) -> float:
+    """Picks above the threshold, as the stage that chose it counted them; NaN where it does not say."""
+    from vitreous.runtime.files import read_json
+
+    try:
+        return float(read_json(threshold)["picks"])
+    except (VitreousError, KeyError, TypeError, ValueError):
+        return math.nan
+
+
+def _defocus_range(path: Path) -> str:
+    """Lowest and highest mean defocus of the micrographs whose fit did not fail, µm."""
+    from vitreous.io.star import read_star
+
+    try:
+        table = read_star(path)["micrographs"]
+        assert not isinstance(table, dict)
+        if "vitreousCtfFailed" in table:
+            table = table[table["vitreousCtfFailed"].astype(float) == 0]
+        defocus_um = table[["rlnDefocusU", "rlnDefocusV"]].astype(float).mean(axis=1).dropna() / 1e4
+    except (VitreousError, KeyError, ValueError):
+        return NONE
+    return f"{defocus_um.min():.2f} to {defocus_um.max():.2f}" if len(defocus_um) else NONE
+
+
+def _named(picker: str, *others: str) -> str:
+    """A picker with the denoiser and the selection beside it, where they are not the plain ones."""
+    return " ".join([picker, *(name for name in others if name not in ("raw", "all"))])
+
+
+def _number(value: float | None, form: str) -> str:
+    return NONE if value is None or math.isnan(value) else format(value, form)
+
+
+def _interval(score: dict[str, float]) -> str:
+    low, high = score.get("low", math.nan), score.get("high", math.nan)
+    return "" if math.isnan(low) or math.isnan(high) else f"({low:.3f} to {high:.3f})"
+
+
+def _resolution(value: float | None) -> str:
+    # As the curve says it: never below the threshold gives NaN, never above it infinity.
+    if value is None:
+        return NONE
+    return "to Nyquist" if math.isnan(value) else "none" if math.isinf(value) else f"{value:.2f} Å"
+
+
+def _table(head: Row, texts: int, rows: list[Row]) -> list[str]:
+    """Rows under their heads, the first `texts` columns to the left, numbers to the right; at most ten rows.
+
+    A column that says nothing in any row is left out.
+    """
+    if not rows:
+        return []
+    shown = [head, *rows[:MOST_ROWS]]
+    columns = [index for index in range(len(head)) if any(row[index] not in ("", NONE) for row in shown[1:])]
+    wide = {index: max(len(row[index]) for row in shown) for index in columns}
+    lines = [
+        "  ".join(
+            row[index].ljust(wide[index]) if index < texts else row[index].rjust(wide[index])
+            for index in columns
+        ).rstrip()
+        for row in shown
+    ]
+    more = [f"and {len(rows) - MOST_ROWS} more, in the report"] if len(rows) > MOST_ROWS else []
+    return [*lines, *more, ""]
