@@ -148,6 +148,16 @@ def locally_normalised(work: WorkingImage, sigma_px: float, threads: int = 1) ->
     return flat
 
 
+def smoothed(image: Image, mask: NDArray[np.bool_], sigma_px: float, threads: int = 1) -> Image:
+    """Gaussian mean of each pixel's neighbourhood inside the mask (h, w)."""
+    if sigma_px <= 0:
+        return image
+    smooth, gauss = _smoother(image.shape, sigma_px, threads), _gauss(sigma_px)
+    held = np.where(mask, image, np.float32(0))
+    mean: Image = smooth(held, gauss) / np.maximum(smooth(mask.astype(np.float32), gauss), 1e-3)
+    return mean
+
+
 def robust_spread(values: NDArray[np.floating]) -> float:
     """1.4826 times the median absolute deviation: the standard deviation of a normal distribution."""
     return float(1.4826 * np.median(np.abs(values - np.median(values))))

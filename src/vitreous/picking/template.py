@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from vitreous.errors import InputError, SettingsError, StageError, VitreousError
-from vitreous.picking.blob import blob_candidates, robust_spread
+from vitreous.picking.blob import blob_candidates, robust_spread, smoothed
 from vitreous.picking.candidates import Array, Candidates, Image
 from vitreous.picking.peaks import local_maxima
 from vitreous.picking.settings import TemplateSettings
@@ -34,6 +34,7 @@ from vitreous.runtime.device import Runtime
 KIND = "vitreous radial template 1"
 BINS_PER_DIAMETER = 32
 MIN_COVER = 0.2  # least part of the disc that must lie in the image: a corner has a quarter
+SOFT_SHARE = 0.1  # ASSUME: the outer two fifths of the template's radius fade
 
 
 def find_candidates(
@@ -98,54 +99,66 @@ def template_candidates(
     work: WorkingImage, profile: Array, settings: TemplateSettings, runtime: Runtime
 ) -> Candidates:
     """Candidates of an image at working scale by a profile (bins,) over r/D."""
-    kernel, disc = draw_template(profile, work.diameter_px, settings.radius)
-    score = masked_correlation(work.image, work.mask, kernel, disc, runtime.threads)
+    template, weight = draw_template(profile, work.diameter_px, settings.radius)
+    image = smoothed(work.image, work.mask, settings.smooth * work.diameter_px, runtime.threads)
+    score = masked_correlation(image, work.mask, template, weight, runtime.threads)
     mask = picking_mask(work, settings.border)
     x, y, value = local_maxima(score, mask, settings.min_distance * work.diameter_px)
     white = white_noise_level(work)
-    noise = 1 / math.sqrt(disc.sum()) if math.isfinite(white) else math.nan
+    sigma = settings.smooth * work.diameter_px
+    noise = white_noise_gain(template, weight, sigma) if math.isfinite(white) else math.nan
     found = Candidates(*work.to_full(x, y), value, noise, robust_spread(score[work.mask]))
     return found.best(settings.max_picks)
 
 
 def draw_template(profile: Array, diameter_px: float, radius: float) -> tuple[Image, Image]:
-    """The template (n, n), n odd, and its disc of `radius` diameters (0 or 1), centred."""
+    """The template (n, n), n odd, centred, and the weight of its pixels: 1 inside, falling to 0 at `radius`.
+
+    The soft rim keeps the correlation map smooth, so that noise has few maxima.
+    """
     reach = int(math.ceil(radius * diameter_px))
     axis = np.arange(-reach, reach + 1)
     distance = np.hypot(axis[:, None], axis[None]) / diameter_px
-    disc = (distance <= radius).astype(np.float32)
-    kernel = np.interp(distance, _centres(len(profile)), profile) * disc
-    return kernel.astype(np.float32), disc
+    template = np.interp(distance, _centres(len(profile)), profile)
+    fall = np.clip((distance - (1 - SOFT_SHARE) * radius) / (SOFT_SHARE * radius), 0, 1)
+    return template.astype(np.float32), (0.5 + 0.5 * np.cos(np.pi * fall)).astype(np.float32)
 
 
 def masked_correlation(
-    image: Image, mask: NDArray[np.bool_], kernel: Image, disc: Image, threads: int = 1
+    image: Image, mask: NDArray[np.bool_], template: Image, weight: Image, threads: int = 1
 ) -> Image:
-    """Correlation coefficient (h, w) of template and image over the part of the disc inside the mask.
+    """Weighted correlation coefficient (h, w) of template and image over the weights inside the mask.
 
-    Multiplied by the square root of that part, so that noise is the same everywhere; 0 where the part is
-    under a fifth.
+    Multiplied by the square root of their share of all weights, so that noise is the same everywhere; 0 where
+    that share is under a fifth.
     """
     h, w = image.shape
-    reach = kernel.shape[0] // 2
+    reach = template.shape[0] // 2
     size = tuple(fft.next_fast_len(side + 2 * reach, real=True) for side in image.shape)
     part = mask.astype(np.float32)
     held = np.where(mask, image, np.float32(0))
-    spectra = [fft.rfft2(plane, size, workers=threads) for plane in (part, held, held * held)]
+    spectra = [fft.rfft2(plane, size, workers=threads) for plane in (part, held)]
 
-    def correlate(plane: int, weight: Image) -> NDArray[np.float64]:
-        both = spectra[plane] * fft.rfft2(weight[::-1, ::-1].copy(), size, workers=threads)
+    def correlate(plane: int, kernel: Image) -> NDArray[np.float64]:
+        both = spectra[plane] * fft.rfft2(kernel[::-1, ::-1].copy(), size, workers=threads)
         full = fft.irfft2(both, size, workers=threads)
         return full[reach : reach + h, reach : reach + w].astype(float)
 
-    count = np.maximum(correlate(0, disc), 1.0)
-    sum_t, sum_tt = correlate(0, kernel), correlate(0, kernel * kernel)
-    sum_i, sum_ii, cross = correlate(1, disc), correlate(2, disc), correlate(1, kernel)
-    variance_t = np.maximum(sum_tt - sum_t**2 / count, 1e-9)
-    variance_i = np.maximum(sum_ii - sum_i**2 / count, 1e-3 * count)
-    cover = count / disc.sum()
-    score = (cross - sum_t * sum_i / count) / np.sqrt(variance_t * variance_i) * np.sqrt(cover)
-    return np.where(cover >= MIN_COVER, score, 0.0).astype(np.float32)
+    total = np.maximum(correlate(0, weight), 1.0)
+    sum_t, sum_tt = correlate(0, weight * template), correlate(0, weight * template**2)
+    sum_i, cross = correlate(1, weight), correlate(1, weight * template)
+    variance_t = np.maximum(sum_tt - sum_t**2 / total, 1e-9)
+    score = (cross - sum_t * sum_i / total) / np.sqrt(variance_t * weight.sum())
+    return np.where(total >= MIN_COVER * weight.sum(), score, 0.0).astype(np.float32)
+
+
+def white_noise_gain(template: Image, weight: Image, smooth_px: float) -> float:
+    """Standard deviation of the correlation map of smoothed white noise, measured on such an image."""
+    side = max(256, 8 * template.shape[0])
+    noise = np.random.default_rng(0).standard_normal((side, side)).astype(np.float32)
+    mask = np.ones(noise.shape, dtype=bool)
+    score = masked_correlation(smoothed(noise, mask, smooth_px), mask, template, weight)
+    return float(score.std())
 
 
 def _centres(bins: int) -> Array:
