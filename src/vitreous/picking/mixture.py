@@ -95,10 +95,11 @@ class Mixtures:
         noise, particles, outliers = self.parts(data)
         above = data.x[None] > self.mean[:, None]
         probability = (particles + np.where(above, outliers, 0)) / (noise + particles + outliers + 1e-300)
-        lowest = np.argmin(np.where(above, np.inf, probability), axis=1)
-        least = np.take_along_axis(probability, lowest[:, None], axis=1)
-        probability = np.where(np.arange(len(data.x)) < lowest[:, None], least, probability)
-        return np.maximum.accumulate(probability, axis=1)
+        # from the particles' mean downwards never rising, upwards never falling
+        below = np.where(above, np.inf, probability)[:, ::-1]
+        below = np.minimum.accumulate(below, axis=1)[:, ::-1]
+        rising: Array = np.maximum.accumulate(np.where(above, probability, below), axis=1)
+        return rising
 
     def select(self, index: NDArray[np.intp]) -> Mixtures:
         """The fits at `index`."""

@@ -63,8 +63,9 @@ class TemplateSettings(_Picker):
     rounds: int = Field(5, ge=1, le=20, description="rounds of picking and averaging in training")
     # ASSUME: 0.6 D holds the particle, its rim and the first fringe of the CTF beyond it.
     radius: float = Field(0.6, gt=0.1, le=2, description="radius of the template / diameter")
+    # Measured: without it the map is rough, noise has twice the maxima and the fit of their heights fails.
     smooth: float = Field(
-        0.08, ge=0, le=0.5, description="sigma of the smoothing before correlation / diameter"
+        0.1, ge=0, le=0.5, description="sigma of the smoothing before correlation / diameter"
     )
     max_particles: int = Field(
         20000, ge=10, description="most picks averaged in a round, taken evenly over the micrographs"
