@@ -4,13 +4,13 @@ import sys
 
 from snakemake.utils import min_version
 
-from vitreous.config.workflow import read_plan
+from vitreous.config.workflow import DEFAULT_CONFIG, read_plan
 
 min_version("9.0")
 
 if not workflow.configfiles:
 
-    configfile: "config/minimal.yaml"
+    configfile: DEFAULT_CONFIG
 
 
 plan = read_plan(config, workflow.configfiles, arguments=sys.argv)

@@ -12,7 +12,7 @@ from vitreous.cli.examples import examples
 if TYPE_CHECKING:
     from vitreous.cli.workflow import Run
 
-DEFAULT = "config/minimal.yaml of the repository"
+DEFAULT = "./vitreous.yaml where there is one, else config/minimal.yaml of the repository"
 
 
 def register(app: typer.Typer) -> None:

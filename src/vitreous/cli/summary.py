@@ -22,15 +22,37 @@ def summary(run: Run) -> list[str]:
     Reads scores.csv and threshold.json, computes nothing.
     """
     plan = Plan(run.config)
-    picks = ("picks of", "picker", "F1", "(95 %)", "best F1", "precision", "recall", "picks")
+    picks = (
+        "picks of",
+        "picker",
+        "F1",
+        "(95 %)",
+        "precision",
+        "recall",
+        "oracle F1",
+        "centre error",
+        "picks",
+    )
     ctfs = ("CTF of", "fit", "micrographs", "failed", "defocus, µm")
     maps = ("map of", "target", "picker", "engine", "half-maps 0.143", "truth 0.5")
     lines = [
+        *_left_out(plan, run.directory),
         *_table(picks, 2, list(_picks(plan, run.directory))),
         *_table(ctfs, 2, list(_ctfs(plan, run.directory))),
         *_table(maps, 4, list(_maps(plan, run.directory))),
     ]
     return ["", *lines] if lines else []
+
+
+def _left_out(plan: Plan, root: Path) -> list[str]:
+    """A line for each data set of which micrographs could not be read."""
+    lines = []
+    for dataset in sorted(plan.datasets_used()):
+        failed = root / plan.layout.dataset_root / dataset / "failed.csv"
+        if failed.exists():
+            count = max(len(failed.read_text(encoding="utf-8").splitlines()) - 1, 0)
+            lines.append(f"LEFT OUT of {dataset}: {count} unreadable; {failed} says why")
+    return [*lines, ""] if lines else []
 
 
 def _picks(plan: Plan, root: Path) -> Iterator[Row]:
@@ -52,8 +74,9 @@ def _picks(plan: Plan, root: Path) -> Iterator[Row]:
             _interval(f1),
             *(
                 _number(scores.get(metric, {}).get("value"), ".3f")
-                for metric in ("oracle_f1", "precision_micro", "recall_micro")
+                for metric in ("precision_micro", "recall_micro", "oracle_f1")
             ),
+            _distance(scores.get("median_distance", {}).get("value")),
             _number(scores.get("count_picks", {}).get("value", _count(threshold)), ".0f"),
         )
 
@@ -129,6 +152,10 @@ def _named(picker: str, *others: str) -> str:
 
 def _number(value: float | None, form: str) -> str:
     return NONE if value is None or math.isnan(value) else format(value, form)
+
+
+def _distance(value_px: float | None) -> str:
+    return NONE if value_px is None or math.isnan(value_px) else f"{value_px:.1f} px"
 
 
 def _interval(score: dict[str, float]) -> str:

@@ -66,13 +66,16 @@ class Run:
 
 
 def open_run(file: Path | None) -> Run:
-    """Validate a configuration (default: config/minimal.yaml of the repository) and say where its run lies.
+    """Validate a configuration and say where its run lies.
+
+    Without one it is ./vitreous.yaml, else config/minimal.yaml of the repository.
 
     Configurations inside the repository run in its root, others in their own folder, so that what Snakemake
     remembers (.snakemake) and the default paths lie with the data they belong to.
     """
     root = repository()
-    file = (file or root / "config" / "minimal.yaml").resolve()
+    here = Path("vitreous.yaml")
+    file = (file or (here if here.is_file() else root / "config" / "minimal.yaml")).resolve()
     if file.is_dir():
         raise SettingsError("a folder, not a configuration", file=file, todo="`vitreous init` writes one")
     directory = root if file.is_relative_to(root) else file.parent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from snakemake.exceptions import WorkflowError
@@ -14,6 +15,8 @@ from vitreous.config.load import load
 from vitreous.config.plan import Plan
 from vitreous.errors import VitreousError
 
+# The configuration of the repository that this package is installed from; found from any working directory.
+DEFAULT_CONFIG = str(Path(__file__).resolve().parents[3] / "config" / "minimal.yaml")
 DRY_RUN = re.compile(r"--dry-?run|-[a-z]*n[a-z]*")
 
 

@@ -46,8 +46,10 @@ class LocalSettings(BaseModel):
         None,
         description="which pixel size is right where `pixel_size_A` and a header differ by more than 1 %",
     )
-    voltage_kv: float | None = Field(None, gt=0, description="kV; needed for CTF and reconstruction")
-    cs_mm: float | None = Field(None, ge=0, description="spherical aberration, mm")
+    voltage_kv: float | None = Field(
+        None, ge=10, le=1000, description="kV; needed for CTF and reconstruction"
+    )
+    cs_mm: float | None = Field(None, ge=0, le=20, description="spherical aberration, mm")
     amplitude_contrast: float | None = Field(None, ge=0, le=1, description="share of amplitude contrast")
     dose_e_per_A2: float | None = Field(None, gt=0, description="total dose, electrons per Å²")
     contrast: Literal["dark", "bright"] = Field("dark", description="how protein shows in the micrographs")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from vitreous.report.blocks import Cell, Column, Prose, Row, Section, Table, plural
 from vitreous.report.material import Material
-from vitreous.report.results import Result, pick_counts, read_facts, read_table
+from vitreous.report.results import pick_counts, read_facts, read_table
 
 LOGGED = re.compile(r"\b(WARNING|ERROR)\b[\s:]*(.*)")
 MOST_LINES = 60
@@ -34,17 +34,20 @@ def failures(material: Material) -> list[Failure]:
     for result in material.run.results:
         gathered = result.file("failed.csv")
         paths = [gathered] if gathered else sorted(result.folder.glob("batch-*.failed.csv"))
-        found += [failure for path in paths for failure in _read(result, path)]
+        stage = {"ctf": "CTF", "picks": "picking", "particles": "extraction"}.get(result.kind, result.kind)
+        name = result.names.get("dataset", "")
+        found += [one for path in paths for one in _read(f"{stage}, {result.label}", name, path)]
+    for name, folder in material.run.datasets.items():
+        if (folder / "failed.csv").exists():
+            found += _read("import", name, folder / "failed.csv")
     return found
 
 
-def _read(result: Result, path: Path) -> Iterator[Failure]:
-    table = read_table(path).astype(str)
-    stage = {"ctf": "CTF", "picks": "picking", "particles": "extraction"}.get(result.kind, result.kind)
-    for row in table.to_dict("records"):
+def _read(stage: str, dataset: str, path: Path) -> Iterator[Failure]:
+    for row in read_table(path).astype(str).to_dict("records"):
         why = row.get("error") or row.get("reason") or ", ".join(row.values())
         member = row.get("micrograph") or row.get("name") or "–"
-        yield Failure(f"{stage}, {result.label}", result.names.get("dataset", ""), member, why, path)
+        yield Failure(stage, dataset, member, why, path)
 
 
 def warnings(material: Material) -> list[str]:
@@ -65,7 +68,9 @@ def warnings(material: Material) -> list[str]:
             found.append(f"{result.names['dataset']}, {result.label}: no picks at all.")
     for result in material.run.of("maps"):
         if read_facts(result.file("reconstruct.json")).get("status") == "empty":
-            found.append(f"{result.names['dataset']}, {result.label}: no particles, so the map is empty.")
+            found.append(
+                f"{result.names['dataset']}, {result.label}: no or too few particles, so the map is empty."
+            )
     for entry in material.records.entries:
         for key in ("frame_warning", "warning"):
             if isinstance(entry.facts.get(key), str) and entry.facts[key]:

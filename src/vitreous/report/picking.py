@@ -41,7 +41,8 @@ from vitreous.report.scores import (
 )  # fmt: skip
 
 SHOWN = (
-    "f1_micro", "precision_micro", "recall_micro", "oracle_f1", "average_precision", "f1_macro",
+    "f1_micro", "precision_micro", "recall_micro", "oracle_f1", "median_distance", "average_precision",
+    "f1_macro",
     "iou_published", "iou_published_f1", "count_picks", "count_truth",
 )  # fmt: skip
 COMPARED = ("f1_micro", "precision_micro", "recall_micro", "f1_macro", "iou_published", "iou_published_f1")
@@ -54,8 +55,8 @@ def picking_section(material: Material) -> Section:
         "picking",
         "Picking",
         "A pick is a hit where it is matched one to one with a true particle within the matching radius. "
-        "Scores are those of the picker's own, automatic threshold; the interval is a bootstrap over "
-        "micrographs.",
+        "Scores are those of the picker's own, automatic threshold; an interval is a bootstrap over "
+        "micrographs, of F1 macro one standard deviation over micrographs.",
         empty="No picks were made or compared in this run.",
     )
     results = material.run.of("picks")

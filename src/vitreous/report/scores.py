@@ -37,6 +37,9 @@ QUANTITIES = {
     "oracle_f1": Quantity(
         "oracle F1", better="high", meaning="F1 at the threshold chosen with the truth in hand"
     ),
+    "median_distance": Quantity(
+        "centre error", "px", 1, "low", "median distance of hits from their true centres"
+    ),
     "average_precision": Quantity("AUPRC", better="high", meaning="area under precision against recall"),
     "f1_macro": Quantity("F1 macro", better="high", meaning=_MEAN),
     "precision_macro": Quantity("precision macro", better="high", meaning=_MEAN),

@@ -114,7 +114,8 @@ def run_items(
     work.keep_only(paths.values())
     computed = len(results) - kept
     log.info("%s: %d computed, %d kept from before, %d failed", label, computed, kept, len(failures))
-    if failures and len(failures) > max_failed_share * len(items):
+    # One bad member never stops a batch of several: in a small batch it would be a large share.
+    if len(failures) > max(max_failed_share * len(items), float(len(items) > 1)):
         raise StageError(
             f"{len(failures)} of {len(items)} {label} failed",
             file=work.output,

@@ -106,8 +106,8 @@ class CtfRangeSettings(_Block):
     """Microscope and the range of its defocus."""
 
     pixel_size_A: float = Field(default=2.0, gt=0, description="Å")
-    voltage_kv: float = Field(default=300.0, gt=0, description="kV")
-    cs_mm: float = Field(default=2.7, ge=0, description="spherical aberration, mm")
+    voltage_kv: float = Field(default=300.0, ge=10, le=1000, description="kV")
+    cs_mm: float = Field(default=2.7, ge=0, le=20, description="spherical aberration, mm")
     amplitude_contrast: float = Field(default=0.1, ge=0, le=1, description="share of amplitude contrast")
     phase_shift_deg: float = Field(0.0, description="of a phase plate, degrees")
     defocus_A: float = Field(default=16000.0, description="mean, underfocus positive")
