@@ -190,7 +190,7 @@ def test_no_picks_go_the_whole_road_to_valid_empty_files_and_a_loud_report(
     info = {"name": "run", "seed": 0, "configfile": "none.yaml"}
     write_report(run, {"tiny": dataset}, out, settings=ReportSettings(), published=published, run_info=info)
     page = out.read_text()
-    assert "tiny, blob: no picks at all" in page and "no particles, so the map is empty" in page
+    assert "tiny, blob: no picks at all" in page and "no or too few particles, so the map is empty" in page
 
 
 def test_carbon_without_a_particle_passes_picking_and_its_evaluation(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_box_larger_than_the_micrographs_is_refused_with_both_sizes(dataset: P
     with pytest.raises(
         StageError, match="box is larger than the micrograph .found 48 px, expected at most 40"
     ):
-        extract(dataset, tmp_path / "out" / BATCH, picks=tmp_path / "picks.star")
+        extract(dataset, tmp_path / "out" / BATCH, share=0.0, picks=tmp_path / "picks.star")
 
 
 # pixel sizes of particles

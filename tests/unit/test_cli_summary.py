@@ -76,8 +76,8 @@ def test_picks_ctfs_and_maps_are_said_in_aligned_tables(run: Run) -> None:
         scores(sets / f"a/maps/raw/{picker}/all/x/native/scores.csv", **values)
     assert summary(run) == [
         "",
-        "picks of  picker     F1            (95 %)  best F1  precision  recall  picks",
-        "a         blob    0.900  (0.800 to 0.950)    0.910      0.850   0.960    521",
+        "picks of  picker     F1            (95 %)  precision  recall  oracle F1  picks",
+        "a         blob    0.900  (0.800 to 0.950)      0.850   0.960      0.910    521",
         "",
         "CTF of  fit   micrographs  failed   defocus, µm",
         "a       thon            7       1  1.15 to 1.55",

@@ -12,6 +12,7 @@ from vitreous.cli.examples import examples
 if TYPE_CHECKING:
     from vitreous.cli.workflow import Run
 
+REFRESH = "--refresh-stale"
 DEFAULT = "./vitreous.yaml where there is one, else config/minimal.yaml of the repository"
 
 
@@ -66,11 +67,16 @@ def run(
     opened = workflow.open_run(Path(config) if config else None)
     workflow.refuse_missing_gpu(opened, profile, device)
     cores = cores or available_cores()
-    if refresh_stale:
-        extra += _forced(opened)
+    data, results = _stale(opened) if refresh_stale else ([], [])
+    extra += ["--forcerun", *results] if results else []
     command = workflow.snakemake_command(opened, profile, cores, device, extra + ["--dry-run"] * dry_run)
     if not dry_run:
         workflow.clear_stale_lock(opened)
+        if data:
+            first = workflow.snakemake_command(opened, profile, cores, device, [*data, "--force"])
+            if status := workflow.call_snakemake(opened, first, lambda line: None):
+                print(f"the data sets could not be made again; `vitreous run` without {REFRESH} says why")
+                raise typer.Exit(status)
     place = f"{cores} cores" if profile != "cluster" else "Slurm"
     print(f"{workflow.shown(opened.file)}: results in {workflow.shown(opened.folder)}, {place}", flush=True)
     screen = (
@@ -87,8 +93,12 @@ def run(
     raise typer.Exit(status)
 
 
-def _forced(opened: Run) -> list[str]:
-    """Options of Snakemake that remake the results which are older than their code."""
+def _stale(opened: Run) -> tuple[list[str], list[str]]:
+    """Provenance files of data sets and of results that are older than their code.
+
+    Data sets are made again first and alone: Snakemake (9.27) does not run a job that is forced when what it
+    reads as `ancient` is forced as well.
+    """
     from vitreous.cli import stale
     from vitreous.cli.workflow import shown
 
@@ -97,7 +107,9 @@ def _forced(opened: Run) -> list[str]:
         print(f"older than the code that made it: {shown(opened.directory / name)}")
     if not files:
         print("no result is older than the code that made it")
-    return ["--forcerun", *files] if files else []
+    root = str(opened.config.dataset_root)
+    data = [name for name in files if name.startswith(f"{root}/")]
+    return data, [name for name in files if name not in data]
 
 
 def _warn_of_stale(opened: Run) -> None:

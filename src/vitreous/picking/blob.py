@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from vitreous.picking.candidates import Array, Candidates, Image
+from vitreous.picking.evidence import detail_evidence
 from vitreous.picking.peaks import climb, local_maxima
 from vitreous.picking.settings import BlobSettings
+from vitreous.picking.structure import skewness_significance
 from vitreous.picking.working import WorkingImage, picking_mask, white_noise_level, working_image
 from vitreous.runtime.device import Runtime
 
@@ -57,9 +59,11 @@ def blob_candidates(
     sign = -1 if auto and _skewness(response[work.mask]) < 0 else 1
     response = sign * response
     x, y, score = local_maxima(response, mask, settings.min_distance * work.diameter_px)
+    evidence = detail_evidence(plain, x, y, score, sigma)
     x, y = _recentred(plain, x, y, sigma, settings.filter, runtime.threads, sign)
     noise = white_noise_level(work) * noise_gain(sigma, settings.filter)
-    found = Candidates(*work.to_full(x, y), score, noise, robust_spread(response[work.mask]))
+    spread, structure = robust_spread(response[work.mask]), skewness_significance(plain)
+    found = Candidates(*work.to_full(x, y), score, noise, spread, structure, evidence)
     return found.best(settings.max_picks)
 
 
@@ -154,8 +158,8 @@ def smoothed(image: Image, mask: NDArray[np.bool_], sigma_px: float, threads: in
         return image
     smooth, gauss = _smoother(image.shape, sigma_px, threads), _gauss(sigma_px)
     held = np.where(mask, image, np.float32(0))
-    mean: Image = smooth(held, gauss) / np.maximum(smooth(mask.astype(np.float32), gauss), 1e-3)
-    return mean
+    mean = smooth(held, gauss) / np.maximum(smooth(mask.astype(np.float32), gauss), 1e-3)
+    return mean.astype(np.float32)
 
 
 def robust_spread(values: NDArray[np.floating]) -> float:

@@ -20,6 +20,8 @@ class Histogram:
 
     counts: Array
     x: Array
+    evidence_sum: Array
+    evidence_count: Array
 
     @property
     def width(self) -> float:
@@ -32,13 +34,21 @@ class Histogram:
         return 1 / (len(self.x) * self.width)
 
 
-def histogram(scores: Array) -> Histogram:
-    """Bin scores (n,) between fences three interquartile ranges below and four above the quartiles."""
+def histogram(scores: Array, evidence: Array) -> Histogram:
+    """Bin scores (n,) between fences three interquartile ranges below and four above the quartiles.
+
+    The evidence (n,) of the candidates is summed and counted by bin, NaN left out.
+    """
     low, high = np.quantile(scores, [0.25, 0.75])
     reach = max(high - low, 1e-6 * max(1.0, abs(high)))
     fences = (low - 3 * reach, high + 4 * reach)
-    counts, edges = np.histogram(np.clip(scores, *fences), BINS, fences)
-    return Histogram(counts.astype(float), (edges[1:] + edges[:-1]) / 2)
+    scores = np.clip(scores, *fences)
+    counts, edges = np.histogram(scores, BINS, fences)
+    known = np.isfinite(evidence)
+    sums, _ = np.histogram(scores[known], BINS, fences, weights=evidence[known])
+    number, _ = np.histogram(scores[known], BINS, fences)
+    centres = (edges[1:] + edges[:-1]) / 2
+    return Histogram(counts.astype(float), centres, sums.astype(float), number.astype(float))
 
 
 @dataclass
@@ -100,6 +110,17 @@ class Mixtures:
         below = np.minimum.accumulate(below, axis=1)[:, ::-1]
         rising: Array = np.maximum.accumulate(np.where(above, probability, below), axis=1)
         return rising
+
+    def evidence_likelihood(self, data: Histogram) -> Array:
+        """Log likelihood (fits,) that the evidence of the candidates gains over that of noise.
+
+        Noise has a standard normal evidence; particles one with another mean, the same for all, so that the
+        mean at a score is the particles' share there. It is fitted: (Σ p e)² / 2 Σ p².
+        """
+        probability = self.particle_probability(data)
+        found = np.maximum(probability @ data.evidence_sum, 0)
+        gain: Array = 0.5 * found**2 / (probability**2 @ data.evidence_count + 1e-9)
+        return gain
 
     def select(self, index: NDArray[np.intp]) -> Mixtures:
         """The fits at `index`."""

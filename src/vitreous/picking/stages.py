@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from vitreous.io.star import read_star, require_columns, write_star
 from vitreous.picking.candidates import Candidates, Image, load_candidates, save_candidates
 from vitreous.picking.registry import load, modules_of, plugin_file, variant_of
 from vitreous.picking.settings import PickerSettings
+from vitreous.picking.structure import combined, median
 from vitreous.picking.threshold import Threshold, choose_threshold
 from vitreous.picking.training import Source
 from vitreous.runtime.device import Runtime
@@ -30,7 +31,16 @@ from vitreous.runtime.work import Work, run_items
 log = logging.getLogger(__name__)
 PathLike = str | Path
 STAGE = "vitreous.picking.stages"
-NOISE, SPREAD, COUNT = "vitreousScoreNoise", "vitreousScoreSpread", "vitreousCandidates"
+COUNT, EVIDENCE = "vitreousCandidates", "vitreousDetailEvidence"
+COLUMNS = {
+    "rlnCoordinateX": "x",
+    "rlnCoordinateY": "y",
+    "rlnAutopickFigureOfMerit": "score",
+    EVIDENCE: "evidence",
+}
+LEVELS = {
+    "vitreousScoreNoise": "noise", "vitreousScoreSpread": "spread", "vitreousStructure": "structure",
+}  # fmt: skip
 
 
 def pick_batch(
@@ -100,7 +110,7 @@ def collect_picks(
     warning. Raises InputError where the batches name other micrographs than the dataset.
     """
     dataset, out = Dataset(dataset_folder), Path(out_folder)
-    candidates = _joined([read_picks(path) for path in batches])
+    candidates = _joined([_read_candidates(path) for path in batches])
     tables = pd.concat([_micrograph_table(path) for path in batches], ignore_index=True)
     failed = pd.concat([_read_failed(Path(path)) for path in batches], ignore_index=True)
     _check_names(dataset, [*tables[NAME], *failed["micrograph"]], out)
@@ -143,8 +153,9 @@ def train_picker(
     training = load(train)(sources, settings, runtime)
     for row in training.log:
         log.info("training: %s", {key: f"{value:.4g}" for key, value in row.items()})
-    with atomic_path(out_model) as part:
-        torch.save(dict(training.model), part)
+    # by its path torch would write the temporary name into the file: no two would be the same bytes
+    with atomic_path(out_model) as part, open(part, "wb") as handle:
+        torch.save(dict(training.model), handle)
     _write_csv(Path(out_log), pd.DataFrame(training.log))
     write_provenance(
         provenance, stage=f"{STAGE}:train_picker", modules=modules_of(settings),
@@ -197,7 +208,10 @@ def _checked(found: Candidates, shape: tuple[int, ...], picker: str) -> Candidat
     if ((x < -0.5) | (x > w - 0.5) | (y < -0.5) | (y > h - 0.5)).any():
         expected = f"x < {w}, y < {h}"
         raise InputError("picker returned centres outside the image", place=picker, expected=expected)
-    return Candidates(x, y, score, float(found.noise), float(found.spread))
+    evidence = np.asarray(found.evidence, dtype=float).reshape(-1)
+    if len(evidence) != len(x):
+        raise InputError("picker returned unequal or non-finite arrays", place=picker)
+    return replace(found, x=x, y=y, score=score, evidence=evidence)
 
 
 def _tables(names: Sequence[str], found: dict[str, Candidates]) -> dict[str, pd.DataFrame]:
@@ -206,13 +220,12 @@ def _tables(names: Sequence[str], found: dict[str, Candidates]) -> dict[str, pd.
     lengths = [len(part.x) for part in parts]
     repeated = np.repeat(np.array(names, dtype=object), lengths)
     particles = pd.DataFrame({NAME: pd.Series(repeated, dtype="str")})
-    columns = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit")
-    for column, key in zip(columns, ("x", "y", "score"), strict=True):
+    for column, key in COLUMNS.items():
         particles[column] = np.concatenate([np.zeros(0), *(getattr(part, key) for part in parts)])
     micrographs = pd.DataFrame({NAME: pd.Series(list(names), dtype="str")})
     micrographs[COUNT] = np.array(lengths, dtype=int)
-    micrographs[NOISE] = np.array([part.noise for part in parts], dtype=float)
-    micrographs[SPREAD] = np.array([part.spread for part in parts], dtype=float)
+    for column, key in LEVELS.items():
+        micrographs[column] = np.array([getattr(part, key) for part in parts], dtype=float)
     return {"particles": particles, "micrographs": micrographs}
 
 
@@ -220,15 +233,22 @@ def _micrograph_table(path: PathLike) -> pd.DataFrame:
     table = read_star(path).get("micrographs")
     if not isinstance(table, pd.DataFrame):
         raise InputError("block missing", file=path, expected="data_micrographs of a batch of candidates")
-    require_columns(table, (NAME, NOISE, SPREAD), file=path, block="micrographs")
+    require_columns(table, (NAME, *LEVELS), file=path, block="micrographs")
     return table
+
+
+def _read_candidates(path: PathLike) -> pd.DataFrame:
+    """A batch's candidates as micrograph, x, y, score, evidence."""
+    table = read_star(path)["particles"]
+    require_columns(table, (EVIDENCE,), file=path, block="particles")
+    return read_picks(path).assign(evidence=np.asarray(table[EVIDENCE], dtype=float))
 
 
 def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """All rows by micrograph, best score first."""
     filled = [table for table in tables if len(table)]
     if not filled:
-        return empty_picks()
+        return empty_picks().assign(evidence=np.zeros(0))
     joined = pd.concat(filled, ignore_index=True)
     best_first = joined.sort_values("score", ascending=False, kind="stable")
     return best_first.sort_values("micrograph", kind="stable", ignore_index=True)
@@ -237,15 +257,9 @@ def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def _threshold(candidates: pd.DataFrame, tables: pd.DataFrame, settings: PickerSettings) -> Threshold:
     if settings.threshold != "auto":
         return Threshold(float(settings.threshold), "given in the settings")
-    noise, spread = (_median(tables[column]) for column in (NOISE, SPREAD))
-    return choose_threshold(candidates["score"].to_numpy(float), noise, spread)
-
-
-def _median(values: pd.Series) -> float:
-    """The median of the finite values where most are finite, else NaN."""
-    known = np.asarray(values, dtype=float)
-    finite = known[np.isfinite(known)]
-    return float(np.median(finite)) if len(finite) > len(known) / 2 else math.nan
+    noise, spread, structure = (tables[column].tolist() for column in LEVELS)
+    scores, evidence = (candidates[column].to_numpy(float) for column in ("score", "evidence"))
+    return choose_threshold(scores, median(noise), median(spread), combined(structure), evidence)
 
 
 def _facts(chosen: Threshold, settings: PickerSettings, candidates: int, picks: int) -> dict[str, Any]:

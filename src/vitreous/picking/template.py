@@ -21,6 +21,7 @@ from vitreous.picking.blob import blob_candidates, robust_spread, smoothed
 from vitreous.picking.candidates import Array, Candidates, Image
 from vitreous.picking.peaks import local_maxima
 from vitreous.picking.settings import TemplateSettings
+from vitreous.picking.structure import combined, median, skewness_significance
 from vitreous.picking.threshold import choose_threshold
 from vitreous.picking.training import Source, Training
 from vitreous.picking.working import (
@@ -106,8 +107,9 @@ def template_candidates(
     x, y, value = local_maxima(score, mask, settings.min_distance * work.diameter_px)
     white = white_noise_level(work)
     sigma = settings.smooth * work.diameter_px
-    noise = white_noise_gain(template, weight, sigma) if math.isfinite(white) else math.nan
-    found = Candidates(*work.to_full(x, y), value, noise, robust_spread(score[work.mask]))
+    noise = white * white_noise_gain(template, weight, sigma) if math.isfinite(white) else math.nan
+    spread, structure = robust_spread(score[work.mask]), skewness_significance(work)
+    found = Candidates(*work.to_full(x, y), value, noise, spread, structure)
     return found.best(settings.max_picks)
 
 
@@ -200,9 +202,10 @@ def _threshold(found: Sequence[Candidates]) -> float:
     if not found:
         return math.inf
     scores = np.concatenate([candidates.score for candidates in found])
-    noise = float(np.median([candidates.noise for candidates in found]))
-    spread = float(np.median([candidates.spread for candidates in found]))
-    return choose_threshold(scores, noise, spread).value
+    evidence = np.concatenate([candidates.evidence for candidates in found])
+    noise, spread = (median([getattr(part, key) for part in found]) for key in ("noise", "spread"))
+    structure = combined([candidates.structure for candidates in found])
+    return choose_threshold(scores, noise, spread, structure, evidence).value
 
 
 def _average(

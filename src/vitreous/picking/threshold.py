@@ -31,6 +31,11 @@ MIN_SEPARATION = 1.75
 # likelihood that a score gains by a second hump was at most 0.0035 for noise of any colour (40 micrographs),
 # and at least 0.015 for five particles a micrograph, 0.03 for the densest real set.
 MIN_GAIN_PER_SCORE = 0.006
+# Standard errors: noise of any colour stayed below 2, crowded shells have 12 and more in each micrograph.
+MIN_STRUCTURE = 6.0
+MIN_EVIDENCE = 12.0  # log likelihood: 4.9 standard errors
+# ASSUME: where nothing else says that a field is crowded, at least a fifth of the maxima are noise.
+MIN_NOISE_SHARE = 0.2
 STEPS, KEPT = (60, 300), 48
 
 
@@ -43,30 +48,44 @@ class Threshold:
     facts: dict[str, float] = field(default_factory=dict)
 
 
-def choose_threshold(scores: Array, noise: float = math.nan, spread: float = math.nan) -> Threshold:
+def choose_threshold(
+    scores: Array,
+    noise: float = math.nan,
+    spread: float = math.nan,
+    structure: float = math.nan,
+    evidence: Array | None = None,
+) -> Threshold:
     """The threshold for `scores` (n,) of all candidates of a dataset.
 
     `noise` is the standard deviation of the score map from white noise alone, `spread` that of the map as it
-    is; NaN where unknown (see `Candidates`). Deterministic.
+    is, `structure` the significance that the images are more than noise, `evidence` (n,) that of each
+    candidate; NaN where unknown (see `Candidates`). Deterministic.
     """
     scores = np.asarray(scores, dtype=float)
     if len(scores) == 0:
         return Threshold(0.0, "no candidates")
-    data = histogram(scores)
+    unknown = np.full(len(scores), np.nan)
+    data = histogram(scores, unknown if evidence is None else np.asarray(evidence, dtype=float))
     alone = fields_alone(scores, spread)
     noise_only = _likelihood_alone(alone, data)
     best = int(np.argmax(noise_only))
     field_alone = alone.select(np.array([best]))
     if len(scores) < MIN_SCORES:
         return _above_noise(field_alone, len(scores), "too few candidates for a fit: above noise")
-    fits, likelihood = _fit(fields_beside_particles(scores, noise, spread), data, math.isfinite(spread))
+    crowded = (
+        abs(structure) > MIN_STRUCTURE if structure == structure else too_strong_for_noise(noise, spread)
+    )
+    fields = fields_beside_particles(scores, noise, spread)
+    fits, likelihood, details = _fit(fields, data, math.isfinite(spread), crowded)
     gain = float(likelihood.max() - noise_only[best])
     # the Bayesian information criterion for the three parameters of the particles and the share of noise
     explained = gain < max(2 * math.log(len(scores)), MIN_GAIN_PER_SCORE * len(scores))
-    if explained and not too_strong_for_noise(noise, spread):
+    if not math.isfinite(gain) or (explained and not crowded and details.max() < MIN_EVIDENCE):
         return _above_noise(field_alone, len(scores), "scores of noise alone: above noise")
-    value, expected = _best_expected_f1(fits, likelihood, data)
-    facts = _facts(fits, int(np.argmax(likelihood))) | {"log_likelihood_gain": gain, "expected_f1": expected}
+    value, expected = _best_expected_f1(fits, likelihood + details, data)
+    facts = _facts(fits, int(np.argmax(likelihood + details))) | {
+        "log_likelihood_gain": gain, "evidence_gain": float(details.max()), "expected_f1": expected,
+    }  # fmt: skip
     return Threshold(value, "highest expected F1 of noise maxima and particles fitted to the scores", facts)
 
 
@@ -76,19 +95,25 @@ def _likelihood_alone(noise: NoiseFields, data: Histogram) -> Array:
     return total
 
 
-def _fit(noise: NoiseFields, data: Histogram, centred: bool) -> tuple[Mixtures, Array]:
-    """The best fits whose humps stand apart, and their log likelihood; -inf where they do not."""
+def _fit(noise: NoiseFields, data: Histogram, centred: bool, crowded: bool) -> tuple[Mixtures, Array, Array]:
+    """The best fits, the log likelihood of their scores and what evidence adds to it; -inf, 0 if not allowed.
+
+    Allowed are fits whose humps stand apart and that leave noise its share, unless the images or the evidence
+    say that there is hardly any.
+    """
     fits = start_mixtures(noise)
     for steps in STEPS:
         for _ in range(steps):
             fits.step(data)
-        likelihood = fits.likelihood(data)
+        likelihood, details = fits.likelihood(data), fits.evidence_likelihood(data)
         if centred:  # overlapping fringes shift the centre of the noise, but not far
             likelihood -= 0.5 * (fits.noise.centre / (0.7 * fits.noise.sd)) ** 2
-        likelihood = np.where(fits.separation() >= MIN_SEPARATION, likelihood, -np.inf)
-        order = np.argsort(-likelihood, kind="stable")[:KEPT]
-        fits, likelihood = fits.select(order), likelihood[order]
-    return fits, likelihood
+        full = crowded | (details > MIN_EVIDENCE) | (fits.shares[:, 0] >= MIN_NOISE_SHARE)
+        allowed = full & (fits.separation() >= MIN_SEPARATION)
+        likelihood, details = np.where(allowed, likelihood, -np.inf), np.where(allowed, details, 0)
+        order = np.argsort(-likelihood - details, kind="stable")[:KEPT]
+        fits, likelihood, details = fits.select(order), likelihood[order], details[order]
+    return fits, likelihood, details
 
 
 def _best_expected_f1(fits: Mixtures, likelihood: Array, data: Histogram) -> tuple[float, float]:

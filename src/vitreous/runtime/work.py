@@ -92,7 +92,7 @@ def run_items(
     `save(path, result)` and `load(path)` keep a result in one file; `inputs(name)` are the files an item
     depends on. Returns results and errors by name. An InputError is the item's own; any other (a full disk, a
     missing package, a wrong setting) would meet all of them and ends the stage. Raises StageError when more
-    than `max_failed_share` of them failed.
+    than `max_failed_share` of them failed; with a share above 0 one of several may.
     """
     results: dict[str, T] = {}
     failures: dict[str, InputError] = {}
@@ -114,8 +114,9 @@ def run_items(
     work.keep_only(paths.values())
     computed = len(results) - kept
     log.info("%s: %d computed, %d kept from before, %d failed", label, computed, kept, len(failures))
-    # One bad member never stops a batch of several: in a small batch it would be a large share.
-    if len(failures) > max(max_failed_share * len(items), float(len(items) > 1)):
+    # One bad member does not stop a batch of several: in a small batch it would be a large share.
+    spared = 1.0 if max_failed_share > 0 and len(items) > 1 else 0.0
+    if len(failures) > max(max_failed_share * len(items), spared):
         raise StageError(
             f"{len(failures)} of {len(items)} {label} failed",
             file=work.output,
