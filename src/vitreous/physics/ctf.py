@@ -118,7 +118,7 @@ def phase_flip(images: Tensor, ctf_values: Tensor) -> Tensor:
 
 
 def wiener(images: Tensor, ctf_values: Tensor, snr: Value) -> Tensor:
-    """Images deconvolved by C / (C^2 + 1/snr); `snr` is a number or broadcasts to the half spectrum.
+    """Images (..., h, w) deconvolved by C / (C^2 + 1/snr); `snr` is a number or broadcasts to half spectra.
 
     `snr` is the ratio of signal power before the CTF to noise power, per frequency.
     """

@@ -172,7 +172,7 @@ def lattice_rotations(name: str) -> Tensor:
 
 @lru_cache(maxsize=16)
 def representatives(name: str) -> Tensor:
-    """Rotations c, identity first: every element of the group is one c h, h of `lattice_rotations`.
+    """Rotations c (n, 3, 3), identity first: every element of the group is one c h, h of `lattice_rotations`.
 
     A slice inserted at A c and completed by all h stands at A c h, so the group is covered once.
     """

@@ -163,7 +163,7 @@ def smoothed(image: Image, mask: NDArray[np.bool_], sigma_px: float, threads: in
 
 
 def robust_spread(values: NDArray[np.floating]) -> float:
-    """1.4826 times the median absolute deviation: the standard deviation of a normal distribution."""
+    """Standard deviation of values (n,) from their median absolute deviation (times 1.4826)."""
     return float(1.4826 * np.median(np.abs(values - np.median(values))))
 
 

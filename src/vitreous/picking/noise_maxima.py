@@ -18,7 +18,7 @@ NULL_MEAN, NULL_SD = 1.596, 0.743
 
 
 def maxima_density(z: Array, kappa2: float = KAPPA2) -> Array:
-    """Density of the heights z of the local maxima of a plane isotropic Gaussian field of unit variance.
+    """Density at heights z (...,) of the local maxima of a plane Gaussian field of unit variance.
 
     `kappa2` is 2 <k²>²/<k⁴> of its spectrum, at most 2. Source: Cheng & Schwartzman 2018 (Bernoulli 24), the
     two-dimensional case; tested against simulated noise.
@@ -68,7 +68,7 @@ class NoiseFields:
 
 
 def fields_beside_particles(scores: Array, noise: float, spread: float) -> NoiseFields:
-    """The fields that are tried beside particles: all centres with all standard deviations.
+    """The fields tried beside particles with scores (n,): all centres with all standard deviations.
 
     `noise` is what white noise alone gives, `spread` the map as it is; NaN where unknown.
     """
@@ -81,7 +81,7 @@ def fields_beside_particles(scores: Array, noise: float, spread: float) -> Noise
 
 
 def fields_alone(scores: Array, spread: float) -> NoiseFields:
-    """The fields that are tried without particles: finer and wider, so that noise has every chance."""
+    """The fields tried alone for scores (n,): finer and wider, so that noise has every chance."""
     if not math.isfinite(spread):
         return _blind(scores, 40)
     # The map's mean is 0; thinning to a least distance shifts maxima of noise by at most 0.13 sd (measured).

@@ -50,7 +50,7 @@ def climb(score: NDArray[np.floating], x: Array, y: Array, max_distance_px: floa
 
 
 def suppress(x: Array, y: Array, min_distance_px: float) -> NDArray[np.intp]:
-    """Indices of the points (given best first) that no better kept point is nearer to than the distance."""
+    """Indices of the points x, y (n,), best first, that no better kept point is nearer to."""
     points = np.stack([x, y], axis=1)
     if len(points) == 0 or min_distance_px <= 0:
         return np.arange(len(points))

@@ -96,7 +96,7 @@ def smeared_bands(image: Image) -> tuple[int, int, int, int]:
 
 
 def picking_mask(work: WorkingImage, border: float) -> NDArray[np.bool_]:
-    """The mask without a further band of `border` diameters along its four sides."""
+    """The mask (h, w) without a further band of `border` diameters along its four sides."""
     width = int(np.ceil(border * work.diameter_px))
     rows, columns = np.flatnonzero(work.mask.any(axis=1)), np.flatnonzero(work.mask.any(axis=0))
     mask = np.zeros_like(work.mask)

@@ -162,7 +162,7 @@ def match_truth(picks: ArrayLike, truth: ArrayLike, radius_px: float) -> NDArray
 
 
 def refuse_other_size(picks: ArrayLike, shape: tuple[int, int], *, file: str) -> None:
-    """Raise InputError where more than a twentieth of the picks lie outside the micrograph."""
+    """Raise InputError where more than a twentieth of the picks (n, 2) lie outside the micrograph."""
     centres = np.asarray(picks, dtype=float).reshape(-1, 2)
     outside = place_boxes(centres, 2, shape).outside
     if len(centres) and outside.mean() > 0.05:

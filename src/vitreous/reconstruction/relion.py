@@ -130,7 +130,7 @@ def postprocess(
 
 
 def check_mask(mask: NDArray[np.float32]) -> None:
-    """Raise InputError for a mask that is empty, full, not finite or outside 0 to 1."""
+    """Raise InputError for a mask (n, n, n) that is empty, full, not finite or outside 0 to 1."""
     if not np.isfinite(mask).all() or float(mask.min()) < -1e-3 or float(mask.max()) > 1 + 1e-3:
         raise InputError("a mask must lie within 0 and 1", found=f"{mask.min():g} to {mask.max():g}")
     share = float((mask > 0.5).mean())
@@ -210,7 +210,7 @@ def plain_lines(output: str) -> list[str]:
 
 
 def read_map(path: Path, box: int) -> NDArray[np.float32]:
-    """A map that RELION has written; StageError where it is absent, empty, not finite or of another size."""
+    """A map (n, n, n) that RELION wrote; StageError where absent, empty, not finite or of another size."""
     try:
         volume, _ = read_volume(path)
     except InputError as error:

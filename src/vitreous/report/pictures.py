@@ -77,7 +77,7 @@ def block_mean(pixels: Image, factor: int) -> Image:
 
 
 def stretch(pixels: Image, low_percent: float, high_percent: float) -> NDArray[np.uint8]:
-    """Grey values 0–255 between two percentiles, or between least and most where those are equal."""
+    """Grey values 0–255 of pixels (h, w) between two percentiles (dimensionless) or the extremes."""
     low, high = np.percentile(pixels, [low_percent, high_percent])
     low, high = (low, high) if high > low else (pixels.min(), pixels.max())
     if not high > low:

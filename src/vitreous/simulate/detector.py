@@ -48,7 +48,7 @@ def noise_variance(electrons: float, settings: DetectorSettings) -> float:
 
 
 def mtf_2d(shape: tuple[int, int], at_nyquist: float) -> torch.Tensor:
-    """Gaussian transfer of the camera at the half spectrum's frequencies; `at_nyquist` along an axis."""
+    """Gaussian transfer (h, w//2+1) of the camera over the half spectrum; `at_nyquist` along an axis."""
     k2 = frequencies_2d(shape, True).square().sum(-1)
     return torch.exp(math.log(at_nyquist) * k2 / 0.25)
 
@@ -70,7 +70,7 @@ def _blurred(counts: Float32, at_nyquist: float) -> Float32:
 
 
 def as_stored(image: Float32, kind: str) -> NDArray[np.generic]:
-    """An image in the number format `kind`: float32, float16, uint16 (whole electrons) or int8.
+    """An image (h, w) in the number format `kind`: float32, float16, uint16 (whole electrons) or int8.
 
     int8 holds 20 steps a standard deviation about the mean, as microscopes scale their sums; what does not
     fit is clipped. Raises InputError for a format that is not known.

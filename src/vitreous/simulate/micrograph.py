@@ -201,7 +201,7 @@ def deposit(
     *,
     piece: bool = False,
 ) -> None:
-    """Add the phase shift in radians of the `chosen` things to the field `phase`, at parts of a pixel.
+    """Add the phase shift in radians of the `chosen` things to the field `phase` (h, w), at parts of a pixel.
 
     With `piece` only a part of each molecule is left, a third of its diameter wide and off its centre.
     """

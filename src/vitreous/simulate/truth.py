@@ -16,7 +16,7 @@ from vitreous.simulate.settings import CtfRangeSettings, SimulateSettings, Targe
 
 
 def ctf_columns(ctf: Ctf, height_A: np.ndarray | float = 0.0) -> dict[str, object]:
-    """RELION's CTF columns; `height_A` adds to both defoci."""
+    """RELION's CTF columns, scalars or (n,); `height_A` adds to both defoci."""
     return {
         "rlnDefocusU": ctf.defocus_u_A + height_A,
         "rlnDefocusV": ctf.defocus_v_A + height_A,
