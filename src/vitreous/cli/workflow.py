@@ -26,7 +26,7 @@ from vitreous.runtime.files import write_json
 
 # How long a run waits for the last jobs of one that was killed before it.
 PATIENCE_S = 60.0
-INTERRUPT_AGAIN_S = 5.0
+SIGNAL_AGAIN_S = 5.0
 
 
 def repository() -> Path:
@@ -199,22 +199,39 @@ def _alive(process: tuple[int, str]) -> bool:
     return bool(began) and _began(pid) == began
 
 
+def _has_children(pid: int) -> bool:
+    """Whether a process of this host has children; True where that cannot be told."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return any((task / "children").read_text().strip() for task in tasks)
+    except OSError:
+        return True
+
+
 @contextlib.contextmanager
 def _forwarded(process: subprocess.Popen[str]) -> Iterator[list[int]]:
     """Hand TERM on to Snakemake, INT to it and its jobs, while the block runs; yields the signals that came.
 
-    INT is repeated until Snakemake ends, since a job that was just being started misses the first.
+    INT is repeated until Snakemake ends, since a job that was just being started misses the first. Snakemake
+    (9.27) takes a lock inside its handler of TERM and stands still for ever where it held it already: once it
+    has had no job for a while after TERM, it is killed; the next run removes its lock.
     """
     came: list[int] = []
+    idle = 0
 
     def hand_on(number: int, frame: FrameType | None) -> None:
-        came.append(signal.SIGINT if number == signal.SIGALRM else number)
+        nonlocal idle
+        came.append(came[-1] if number == signal.SIGALRM else number)
         with contextlib.suppress(ProcessLookupError):
-            if number == signal.SIGTERM:
-                process.send_signal(number)
-                return
-            os.killpg(process.pid, signal.SIGINT)
-            signal.setitimer(signal.ITIMER_REAL, INTERRUPT_AGAIN_S)
+            signal.setitimer(signal.ITIMER_REAL, SIGNAL_AGAIN_S)
+            if came[-1] == signal.SIGINT:
+                os.killpg(process.pid, signal.SIGINT)
+            elif number == signal.SIGTERM:
+                process.send_signal(signal.SIGTERM)
+            else:
+                idle = 0 if _has_children(process.pid) else idle + 1
+                if idle >= 2:
+                    process.kill()
 
     signals = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
     before = {number: signal.signal(number, hand_on) for number in signals}
@@ -254,7 +271,7 @@ def call_snakemake(
         for line in process.stdout:
             take(line.rstrip("\n"))
         status = process.wait()
-    if record:
+    if record and status != -signal.SIGKILL:
         _record(run).unlink(missing_ok=True)
     if signal.SIGINT in signals:
         raise KeyboardInterrupt
