@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_laplace, maximum_filter
 
 from vitreous.metrics.pick_curve import best_threshold, threshold_curve
 from vitreous.picking.blob import find_candidates
-from vitreous.picking.settings import BlobSettings
+from vitreous.picking.blob_settings import BlobSettings
 from vitreous.runtime.device import Runtime
 
 Image = NDArray[np.float32]

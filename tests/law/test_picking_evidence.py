@@ -16,7 +16,7 @@ from vitreous.metrics.pick_curve import best_threshold, threshold_curve
 from vitreous.metrics.pick_matching import match
 from vitreous.picking.blob import find_candidates
 from vitreous.picking.candidates import Candidates
-from vitreous.picking.settings import BlobSettings
+from vitreous.picking.blob_settings import BlobSettings
 from vitreous.picking.structure import combined, median
 from vitreous.picking.threshold import Threshold, choose_threshold
 from vitreous.runtime.device import Runtime

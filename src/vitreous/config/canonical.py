@@ -1,5 +1,6 @@
 """Settings in the form that a rule gets: only what differs from the defaults, in one order.
 
+Fields that only choose other fields' values (presets, `exclude=True`) are left out: what they chose is there.
 So a new option, a comment or another order of the keys reruns nothing, and an edit reruns what it touches.
 """
 
@@ -29,7 +30,7 @@ def _plain(value: Any) -> Any:
 def _changed(model: BaseModel) -> dict[str, Any]:
     fields = type(model).model_fields
     kept = {}
-    for name in sorted(fields):
+    for name in sorted(name for name in fields if not fields[name].exclude):
         value = getattr(model, name)
         default = fields[name].get_default(call_default_factory=True)
         if name in TAGS or value != default:

@@ -20,7 +20,7 @@ from scipy import fft
 from vitreous.picking.candidates import Array, Candidates, Image
 from vitreous.picking.evidence import detail_evidence
 from vitreous.picking.peaks import climb, local_maxima
-from vitreous.picking.settings import BlobSettings
+from vitreous.picking.blob_settings import BlobSettings
 from vitreous.picking.structure import skewness_significance
 from vitreous.picking.working import WorkingImage, picking_mask, white_noise_level, working_image
 from vitreous.runtime.device import Runtime

@@ -4,57 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from vitreous.picking.base_settings import PickerBase
+from vitreous.picking.blob_settings import BlobSettings
+from vitreous.picking.emmae.settings import EmmaeSettings
 
 
-class _Picker(BaseModel):
-    """What every picker has: how large a particle is, how its scores are cut, where it may not pick."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    VERSION: ClassVar[int] = 1
-    USES_GPU: ClassVar[bool] = False
-    NEEDS_MODEL: ClassVar[bool] = False
-
-    diameter_A: float | None = Field(
-        None, gt=0, description="particle diameter, Å; default the largest target of the dataset"
-    )
-    contrast: Literal["dataset", "dark", "bright", "auto"] = Field(
-        "dataset",
-        description="particles darker or brighter than the ice; `dataset`: as dataset.json says; `auto`: the "
-        "polarity whose responses are skewed",
-    )
-    threshold: Literal["auto"] | float = Field(
-        "auto", description="lowest score of a pick; `auto`: chosen from the scores of the whole dataset"
-    )
-    # methods/picking.md §3.3 and §5: suppression at D/2 or more keeps pairs within D/2 one to one. Measured:
-    # on hollow shells 0.5 now and then leaves two picks on one particle, 0.6 does not.
-    min_distance: float = Field(0.6, ge=0, le=2, description="least distance of two picks / diameter")
-    border: float = Field(
-        0.0, ge=0, le=5, description="band without picks at the edges of the image / diameter"
-    )
-    max_picks: int | None = Field(
-        None, ge=1, description="most candidates of one micrograph, the best; default all"
-    )
-
-
-class BlobSettings(_Picker):
-    """A difference of neighbourhoods: Laplacian or difference of Gaussians at the scale of the particle."""
-
-    variant: Literal["blob"] = "blob"
-    filter: Literal["log", "dog"] = Field("log", description="Laplacian or difference of Gaussians")
-    # sigma = scale * D / (2 sqrt 2) is the LoG matched to a disc of diameter D at scale 1; methods/picking.md
-    # §3.3 finds 0.7-0.85 best on real particles, whose rims are soft.
-    scale: float = Field(0.8, gt=0, le=3, description="width of the filter / that matched to a disc")
-    normalise: Literal["none", "local"] = Field(
-        "none", description="`local`: mean and standard deviation of the neighbourhood are removed first"
-    )
-    # methods/picking.md §7 takes a box of 1.5 D; this Gaussian's half width is that of the box.
-    local_sigma: float = Field(
-        0.75, gt=0, le=5, description="sigma of the neighbourhood of `normalise: local` / diameter"
-    )
-
-
-class TemplateSettings(_Picker):
+class TemplateSettings(PickerBase):
     """A radial template averaged from blob picks, without labels, and masked normalised cross-correlation."""
 
     variant: Literal["template"] = "template"
@@ -73,7 +30,7 @@ class TemplateSettings(_Picker):
     start: BlobSettings = Field(BlobSettings(), description="the blob picker of the first round")
 
 
-class TopazSettings(_Picker):
+class TopazSettings(PickerBase):
     """A pretrained detector of Topaz (Bepler et al. 2019), run in this process."""
 
     variant: Literal["topaz"] = "topaz"
@@ -91,7 +48,7 @@ class TopazSettings(_Picker):
     )
 
 
-class PluginSettings(_Picker):
+class PluginSettings(PickerBase):
     """A picker of your own: a function named here, in an importable module or a file."""
 
     variant: Literal["plugin"] = "plugin"
@@ -102,5 +59,6 @@ class PluginSettings(_Picker):
 
 
 PickerSettings = Annotated[
-    BlobSettings | TemplateSettings | TopazSettings | PluginSettings, Field(discriminator="variant")
+    BlobSettings | TemplateSettings | TopazSettings | EmmaeSettings | PluginSettings,
+    Field(discriminator="variant"),
 ]
