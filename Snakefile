@@ -40,8 +40,20 @@ rule all:
         plan.report,
 
 
+# Tables by name: `snakemake comparison_picking`, `snakemake picking_table1`.
+for table, files in plan.tables.targets().items():
+
+    rule:
+        name:
+            table
+        input:
+            files,
+        localrule: True
+
+
 include: "workflow/rules/data.smk"
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/picking.smk"
 include: "workflow/rules/reconstruction.smk"
+include: "workflow/rules/tables.smk"
 include: "workflow/rules/report.smk"

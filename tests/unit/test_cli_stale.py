@@ -67,3 +67,14 @@ def test_a_provenance_file_that_cannot_be_read_counts_as_stale(run: Run) -> None
     path.parent.mkdir(parents=True)
     path.write_text('{"code": ')
     assert stale_files(run) == [f"{PICKS}/provenance.json"]
+
+
+def test_a_comparison_made_by_older_code_is_stale_and_one_that_is_not_asked_for_is_not(run: Run) -> None:
+    comparison = """
+comparisons:
+  two: {groups: [{name: one, datasets: [a]}], pickers: [blob]}
+"""
+    run.file.write_text(CONFIG + comparison)
+    old(run.directory / "results/run/tables/comparison-two.provenance.json")
+    old(run.directory / "results/run/tables/comparison-other.provenance.json")
+    assert stale_files(open_run(run.file)) == ["results/run/tables/comparison-two.provenance.json"]

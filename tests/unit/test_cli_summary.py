@@ -42,6 +42,12 @@ matrix:
   - datasets: [mics]
     pickers: [blob]
 """
+COMPARISON = """
+comparisons:
+  two:
+    groups: [{name: one, datasets: [a]}, {name: two, datasets: [a], border_px: 20}]
+    pickers: [blob]
+"""
 
 
 @pytest.fixture
@@ -100,6 +106,23 @@ def test_a_table_that_cannot_be_read_is_left_out(run: Run) -> None:
     place.parent.mkdir(parents=True)
     place.write_text("half a li")
     assert summary(run) == []
+
+
+def test_a_comparison_is_said_whole_with_best_thresholds(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summary_module, "MOST_ROWS", 1)
+    Path("vitreous.yaml").write_text(CONFIG + COMPARISON)
+    lines = ["picker,group,metric,value"]
+    lines += [f"{name},one,{metric},0.8" for name in ("blob", "dog") for metric in ("f1_micro", "oracle_f1")]
+    table = run.folder / "tables/comparison-two.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text("\n".join([*lines, "blob,two,f1_micro,0.75", "blob,two,oracle_f1,"]))
+    assert summary(open_run(Path("vitreous.yaml"))) == [
+        "",
+        "two: F1 (best)            one        two",
+        "blob            0.800 (0.800)  0.750 (–)",
+        "dog             0.800 (0.800)      – (–)",
+        "",
+    ]
 
 
 def test_a_long_table_is_cut_and_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,12 +22,11 @@ from vitreous.cli.options import (
     Threads,
     Trust,
     Verbose,
-    existing,
     refuse_overwriting,
     settings_of,
     stage_runtime,
 )
-from vitreous.errors import SettingsError
+from vitreous.errors import SettingsError, VitreousError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,14 +34,18 @@ if TYPE_CHECKING:
     from vitreous.cli.loose import Loose
     from vitreous.runtime.device import Runtime
 
+Form = Literal["star", "csv", "topaz", "relion", "box", "cbox", "cs"]
+FOLDERS = ("relion", "box", "cbox")
+
 
 def register(app: typer.Typer) -> None:
     """Add this command to the command line."""
     app.command(
         rich_help_panel=PANEL,
         epilog=examples(
-            "vitreous pick my_micrographs --pixel-size-A 1.5 --diameter-A 130 --out picks.star",
-            "vitreous pick 'data/*.mrc' --pixel-size-A 1.5 --diameter-A 130 --threshold 4.5 --out picks.csv",
+            "vitreous pick my_micrographs --pixel-size-A 1.5 --diameter-A 130 --overlay seen",
+            "vitreous pick my_micrographs --pixel-size-A 1.5 --diameter-A 130 --train --save-model mine.pt",
+            "vitreous pick 'data/*.mrc' --pixel-size-A 1.5 --diameter-A 130 --picker blob --out picks.csv",
         ),
     )(pick)
 
@@ -51,12 +54,21 @@ def pick(
     micrographs: Micrographs,
     pixel_size_A: PixelSize,
     diameter_A: Diameter,
-    out: Annotated[Path, typer.Option(help="Picks to write: .star, .csv or .txt (Topaz).")] = Path(
-        "picks.star"
-    ),
-    picker: Annotated[str, typer.Option(help="Picker; `blob` needs no training.")] = "blob",
-    model: Annotated[Path | None, typer.Option(help="Trained model, for pickers that need one.")] = None,
+    out: Annotated[
+        Path, typer.Option(help="Picks to write; a folder for the forms with a file a micrograph.")
+    ] = Path("picks.star"),
+    form: Annotated[
+        Form | None,
+        typer.Option("--form", help="RELION and cryoSPARC read star; box is EMAN's; default by the ending."),
+    ] = None,
+    picker: Annotated[str, typer.Option(help="Picker, or a plugin as file.py:function.")] = "selftrained",
+    model: Annotated[
+        Path | None, typer.Option(help="Trained model; default the one that comes along, if any.")
+    ] = None,
+    train: Annotated[bool, typer.Option("--train", help="Train on these micrographs first.")] = False,
+    save_model: Annotated[Path | None, typer.Option(help="Where `--train` leaves its model.")] = None,
     threshold: Annotated[str, typer.Option(help="`auto`, or the lowest score to keep.")] = "auto",
+    overlay: Annotated[Path | None, typer.Option(help="Folder for pictures with the picks.")] = None,
     contrast: Contrast = "dark",
     trust: Trust = None,
     max_failed_share: MaxFailedShare = MAX_FAILED_SHARE,
@@ -68,23 +80,16 @@ def pick(
 ) -> None:
     """Find particles in micrographs.
 
-    Writes the centres with their scores, those above the threshold.
+    Writes the centres with their scores, those above the threshold. No labels are needed; a model that comes
+    along picks at once, `--train` learns from the micrographs given.
     """
-    from vitreous.cli.loose import dataset_of, names_from
-    from vitreous.io.coordinate_exports import write_coordinates
-    from vitreous.io.coordinates import coordinate_kind
+    from vitreous.cli.loose import dataset_of
+    from vitreous.cli.pick_model import model_for
     from vitreous.io.picks import read_picks
 
-    kind = coordinate_kind(out)
-    if kind not in ("star", "csv", "topaz"):
-        todo = "write .star, then `vitreous convert`"
-        raise SettingsError("picks are not written in this form", file=out, todo=todo)
+    kind = _form(out, form)
     refuse_overwriting(out, force)
     settings = picker_settings(picker, threshold)
-    if settings.NEEDS_MODEL and model is None:
-        raise SettingsError(
-            "this picker needs a trained model", place="--picker", found=picker, todo="give --model"
-        )
     runtime = stage_runtime(device, threads, seed, verbose)
     known: dict[str, Any] = {
         "pixel_size_A": pixel_size_A,
@@ -94,12 +99,60 @@ def pick(
         "max_failed_share": max_failed_share,
     }
     with dataset_of(micrographs, scratch=out.parent, **known) as loose:
-        details = run_picker(loose, settings, model, runtime, max_failed_share)
+        chosen = model_for(settings, model, loose, runtime, train=train, save=save_model)
+        details = run_picker(loose, settings, chosen, runtime, max_failed_share)
         picks = read_picks(details / "picks.star")
         _print_picks(picks, loose, details, settings.threshold)
-        picks["micrograph"] = picks["micrograph"].map(names_from(out.parent, loose))
-        write_coordinates(out, picks, kind)
+        diameter_px = diameter_A / pixel_size_A
+        if overlay is not None:
+            _draw(overlay, picks, loose, diameter_px)
+        _write(out, kind, picks, loose, diameter_px)
     print(f"written: {out}")
+
+
+def _form(out: Path, form: Form | None) -> str:
+    from vitreous.io.coordinates import coordinate_kind
+
+    if form is not None:
+        return form
+    kind = coordinate_kind(out)
+    if kind not in ("star", "csv", "topaz"):
+        todo = "end --out in .star, .csv or .txt (Topaz), or give --form"
+        raise SettingsError("the ending names no form of picks", file=out, todo=todo)
+    return kind
+
+
+def _write(out: Path, kind: str, picks: pd.DataFrame, loose: Loose, diameter_px: float) -> None:
+    """Write picks under the names of the user's own files; boxes are one and a half diameters wide."""
+    from vitreous.cli.loose import names_from
+    from vitreous.io.coordinate_exports import write_coordinates
+    from vitreous.io.micrograph import micrograph_shape
+
+    names = names_from(out.parent, loose)
+    shapes = None
+    if kind in (*FOLDERS, "cs"):
+        shapes = {names[name]: micrograph_shape(path) for name, path in loose.files.items()}
+    box_px = 2 * round(0.75 * diameter_px)
+    renamed = picks.assign(micrograph=picks["micrograph"].map(names))
+    write_coordinates(out, renamed, kind, shapes=shapes, box_px=box_px)
+
+
+def _draw(folder: Path, picks: pd.DataFrame, loose: Loose, diameter_px: float) -> None:
+    """A picture of every micrograph with its picks."""
+    from vitreous.io.micrograph import read_micrograph
+    from vitreous.report.overlay_pictures import write_overlay
+
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = 0
+    for name, path in loose.files.items():
+        own = picks[picks["micrograph"] == name]
+        try:
+            image = read_micrograph(path)
+        except VitreousError:
+            continue  # said above, with the micrographs that failed
+        write_overlay(folder / f"{path.stem}.png", image, own[["x", "y"]].to_numpy(float), diameter_px)
+        drawn += 1
+    print(f"{drawn} pictures in {folder}")
 
 
 def picker_settings(picker: str, threshold: str) -> Any:
@@ -147,7 +200,7 @@ def run_picker(
         candidates,
         settings=settings,
         max_failed_share=max_failed_share,
-        model=None if model is None else existing(model),
+        model=model,
         provenance=details / "batch.provenance.json",
         runtime=runtime,
     )

@@ -44,6 +44,7 @@ def provenance_files(run: Run) -> Iterator[str]:
             batch = path.name.removeprefix("batch-").removesuffix(".provenance.json")
             if not path.name.startswith("batch-") or batch in batches:
                 yield folder + path.name
+    yield from (name for name in plan.tables.provenance() if (run.directory / name).exists())
     if (run.directory / plan.report_provenance).exists():
         yield plan.report_provenance
 

@@ -38,6 +38,7 @@ def summary(run: Run) -> list[str]:
     lines = [
         *_left_out(plan, run.directory),
         *_table(picks, 2, list(_picks(plan, run.directory))),
+        *(line for name in run.config.comparisons for line in _comparison(plan, name, run.directory)),
         *_table(ctfs, 2, list(_ctfs(plan, run.directory))),
         *_table(maps, 4, list(_maps(plan, run.directory))),
     ]
@@ -79,6 +80,32 @@ def _picks(plan: Plan, root: Path) -> Iterator[Row]:
             _distance(scores.get("median_distance", {}).get("value")),
             _number(scores.get("count_picks", {}).get("value", _count(threshold)), ".0f"),
         )
+
+
+def _comparison(plan: Plan, name: str, root: Path) -> list[str]:
+    """F1 of every picker on every group of a comparison, the best threshold's in brackets."""
+    import csv
+
+    path = root / plan.tables.comparison_files(name)[0]
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as handle:
+        wanted = [row for row in csv.DictReader(handle) if row.get("metric") in ("f1_micro", "oracle_f1")]
+    try:
+        values = {
+            (row["picker"], row["group"], row["metric"]): float(row["value"] or "nan") for row in wanted
+        }
+    except (KeyError, TypeError, ValueError):
+        return []
+    groups = list(dict.fromkeys(row["group"] for row in wanted))
+    pickers = list(dict.fromkeys(row["picker"] for row in wanted))
+    rows = [(picker, *(_automatic_and_best(values, picker, group) for group in groups)) for picker in pickers]
+    return _table((f"{name}: F1 (best)", *groups), 1, rows, most=len(rows))
+
+
+def _automatic_and_best(values: dict[tuple[str, str, str], float], picker: str, group: str) -> str:
+    own, best = (values.get((picker, group, metric), math.nan) for metric in ("f1_micro", "oracle_f1"))
+    return f"{_number(own, '.3f')} ({_number(best, '.3f')})"
 
 
 def _ctfs(plan: Plan, root: Path) -> Iterator[Row]:
@@ -170,14 +197,15 @@ def _resolution(value: float | None) -> str:
     return "to Nyquist" if math.isnan(value) else "none" if math.isinf(value) else f"{value:.2f} Å"
 
 
-def _table(head: Row, texts: int, rows: list[Row]) -> list[str]:
+def _table(head: Row, texts: int, rows: list[Row], most: int | None = None) -> list[str]:
     """Rows under their heads, the first `texts` columns to the left, numbers to the right; at most ten rows.
 
     A column that says nothing in any row is left out.
     """
     if not rows:
         return []
-    shown = [head, *rows[:MOST_ROWS]]
+    most = MOST_ROWS if most is None else most
+    shown = [head, *rows[:most]]
     columns = [index for index in range(len(head)) if any(row[index] not in ("", NONE) for row in shown[1:])]
     wide = {index: max(len(row[index]) for row in shown) for index in columns}
     lines = [
@@ -187,5 +215,5 @@ def _table(head: Row, texts: int, rows: list[Row]) -> list[str]:
         ).rstrip()
         for row in shown
     ]
-    more = [f"and {len(rows) - MOST_ROWS} more, in the report"] if len(rows) > MOST_ROWS else []
+    more = [f"and {len(rows) - most} more, in the report"] if len(rows) > most else []
     return [*lines, *more, ""]

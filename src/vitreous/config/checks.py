@@ -6,25 +6,20 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 
+from vitreous.config.blocks import RESERVED
+from vitreous.config.faults import has_truth, unknown
 from vitreous.config.models import (
-    RESERVED,
     Combination,
     Config,
     LocalDataset,
     SimulatedDataset,
     TrainedPicker,
 )
+from vitreous.config.table_checks import comparison_faults, experiment_faults
 from vitreous.errors import SettingsError
 
 # What `physics.symmetry.parse` takes; that module needs torch, which must not be imported to read settings.
 _POINT_GROUP = re.compile(r"([CD][1-9]\d{0,3}|T|O|I[1-4]?)", re.IGNORECASE)
-
-
-def _unknown(place: str, names: Iterable[str], known: Iterable[str], what: str) -> Iterator[str]:
-    known = sorted(known)
-    for name in names:
-        if name not in known:
-            yield f"{place}: no {what} is called '{name}'; there are: {', '.join(known) or 'none'}"
 
 
 def _reserved(config: Config) -> Iterator[str]:
@@ -39,25 +34,20 @@ def _reserved(config: Config) -> Iterator[str]:
             yield f"{block}.{name}: this name is reserved"
 
 
-def _has_truth(config: Config, dataset: str) -> bool:
-    block = config.datasets[dataset]
-    return not isinstance(block, LocalDataset) or bool(block.coordinates)
-
-
 def _combination(config: Config, place: str, entry: Combination) -> Iterator[str]:
-    unknown = list(_unknown(f"{place}.datasets", entry.datasets, config.datasets, "dataset"))
-    yield from unknown
-    yield from _unknown(f"{place}.denoisers", entry.denoisers, ["raw"], "denoiser")
-    yield from _unknown(f"{place}.pickers", entry.pickers, [*config.pickers, "truth"], "picker")
-    yield from _unknown(f"{place}.selections", entry.selections, ["all"], "selection")
-    yield from _unknown(f"{place}.engines", entry.engines, config.engines, "engine")
-    yield from _unknown(f"{place}.ctf", entry.ctf, config.ctf, "CTF block")
+    absent = list(unknown(f"{place}.datasets", entry.datasets, config.datasets, "dataset"))
+    yield from absent
+    yield from unknown(f"{place}.denoisers", entry.denoisers, ["raw"], "denoiser")
+    yield from unknown(f"{place}.pickers", entry.pickers, [*config.pickers, "truth"], "picker")
+    yield from unknown(f"{place}.selections", entry.selections, ["all"], "selection")
+    yield from unknown(f"{place}.engines", entry.engines, config.engines, "engine")
+    yield from unknown(f"{place}.ctf", entry.ctf, config.ctf, "CTF block")
     if entry.engines and not entry.extract:
         yield f"{place}: engines need particles; say `extract: true`"
     if entry.extract and not entry.pickers:
         yield f"{place}: extraction needs picks; name `pickers`"
-    for dataset in entry.datasets if not unknown else []:
-        if "truth" in entry.pickers and not _has_truth(config, dataset):
+    for dataset in entry.datasets if not absent else []:
+        if "truth" in entry.pickers and not has_truth(config, dataset):
             yield f"{place}.pickers: dataset '{dataset}' has no coordinates to take as `truth`"
         if entry.engines and not config.datasets[dataset].targets:
             yield f"{place}.engines: dataset '{dataset}' names no target to reconstruct"
@@ -68,10 +58,10 @@ def _combination(config: Config, place: str, entry: Combination) -> Iterator[str
 
 
 def _models(config: Config) -> Iterator[str]:
-    for name, model in config.models.picking.items():
-        if model.train is not None:
-            yield from _unknown(
-                f"models.picking.{name}.train.datasets", model.train.datasets, config.datasets, "dataset"
+    for name, block in config.models.picking.items():
+        if block.train is not None:
+            yield from unknown(
+                f"models.picking.{name}.train.datasets", block.train.datasets, config.datasets, "dataset"
             )
     for name, picker in config.pickers.items():
         if not isinstance(picker, TrainedPicker):
@@ -81,9 +71,15 @@ def _models(config: Config) -> Iterator[str]:
                     "and say {variant: model, model: NAME} here"
                 )
             continue
-        missing = list(_unknown(f"pickers.{name}.model", [picker.model], config.models.picking, "model"))
+        missing = list(unknown(f"pickers.{name}.model", [picker.model], config.models.picking, "model"))
         yield from missing
-        train = None if missing else config.models.picking[picker.model].train
+        model = None if missing else config.models.picking[picker.model]
+        train = model.train if model else None
+        if model and picker.settings and picker.settings.variant != model.settings.variant:
+            yield (
+                f"pickers.{name}.settings.variant: found '{picker.settings.variant}', the variant of model "
+                f"'{picker.model}' is '{model.settings.variant}'"
+            )
         if train and picker.seed is not None and picker.seed not in train.seeds:
             yield f"pickers.{name}.seed: model '{picker.model}' has the seeds {train.seeds}"
 
@@ -91,7 +87,7 @@ def _models(config: Config) -> Iterator[str]:
 def _datasets(config: Config) -> Iterator[str]:
     for name, dataset in config.datasets.items():
         if dataset.ctf is not None and dataset.ctf != "given":
-            yield from _unknown(f"datasets.{name}.ctf", [dataset.ctf], [*config.ctf, "given"], "CTF block")
+            yield from unknown(f"datasets.{name}.ctf", [dataset.ctf], [*config.ctf, "given"], "CTF block")
         for index, group in enumerate([target.symmetry for target in dataset.targets]):
             if group is not None and not _POINT_GROUP.fullmatch(group.strip()):
                 place = f"datasets.{name}.targets.{index}.symmetry"
@@ -100,7 +96,7 @@ def _datasets(config: Config) -> Iterator[str]:
 
 def _diameters(config: Config, entry: Combination, dataset: str) -> Iterator[str]:
     """What picking and its scores would miss on a dataset that names no target: a diameter."""
-    if _has_truth(config, dataset) and set(entry.pickers) - {"truth"}:
+    if has_truth(config, dataset) and set(entry.pickers) - {"truth"}:
         yield f"datasets.{dataset}.targets: none, so no diameter to score its picks with"
     for name in entry.pickers:
         block = config.pickers.get(name)
@@ -143,5 +139,14 @@ def check(config: Config) -> None:
     faults = [*_reserved(config), *_datasets(config), *_models(config)]
     for index, entry in enumerate(config.matrix):
         faults += _combination(config, f"matrix.{index}", entry)
+    _refuse([*faults, *comparison_faults(config)])
+
+
+def check_experiments(config: Config) -> None:
+    """The same for what experiments name, before they are expanded."""
+    _refuse([*experiment_faults(config)])
+
+
+def _refuse(faults: list[str]) -> None:
     if faults:
         raise SettingsError(" | ".join(dict.fromkeys(faults)))

@@ -20,7 +20,9 @@ Written from the models in `src/vitreous` by `make config-docs`; a test holds it
 | `test.yaml` | the smallest workflow, for tests: 4 x 512^2 |
 | `shared-data.yaml` | ten micrographs of EMPIAR-10146 and eight of EMPIAR-10017 from a folder of yours |
 | `small.yaml` | simulated sets that separate good pickers from bad ones, at most an hour on two cores |
-| `full.yaml` | the data sets of the papers |
+| `picking.yaml` | pickers compared on two real sets and a simulated hard one |
+| `picking-development.yaml` | simulated sets on which pickers are tuned |
+| `full.yaml` | the data sets and experiments of the papers |
 | `published.yaml` | the papers' numbers, shown beside ours in the report |
 
 Rules: an unknown key, a wrong type and a name that no block defines are refused before any job starts. YAML

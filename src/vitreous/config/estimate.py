@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from vitreous.config.hours import GPU_GAIN, picking_hours, training_gain, training_hours
 from vitreous.config.models import LocalDataset, SimulatedDataset
 from vitreous.config.plan import Plan
 
 # Hours of one core (or one GPU where a rule uses it) for one micrograph of 4096^2.
 # ASSUME: measured on one core of a server CPU with the benchmarks of this repository, rounded up; GPU rules
 # are taken as ten times faster.
-HOURS = {"simulate_batch": 0.004, "estimate_ctf_batch": 0.001, "pick_batch": 0.002, "extract_batch": 0.002}
-HOURS_TRAINING = 0.5
+HOURS = {"simulate_batch": 0.004, "estimate_ctf_batch": 0.001, "extract_batch": 0.002}
 HOURS_MAP = 0.5
-GPU_GAIN = 10.0
 REFERENCE_PIXELS = 4096**2
 # ASSUME: a stack of extracted particles takes about as much room as its micrograph in float32.
 BYTES_PER_PIXEL = 4
@@ -71,6 +70,17 @@ def _ctf_jobs(plan: Plan, dataset: str, ctf: str) -> Counter[str]:
     return Counter(estimate_ctf_batch=plan.batch_count(dataset), collect_ctf=1)
 
 
+def _trained_on(plan: Plan, model: str) -> float:
+    """Micrographs, as many as 4096^2 would be, that a model is trained on."""
+    train = plan.config.models.picking[model].train
+    total = 0.0
+    for dataset in train.datasets if train else ():
+        count = _micrographs(plan, dataset)[0]
+        used = count if train is None or train.micrographs is None else min(count, train.micrographs)
+        total += used * _pixels(plan, dataset) / REFERENCE_PIXELS
+    return total
+
+
 def count_jobs(plan: Plan) -> Counter[str]:
     """Jobs by rule of a run from nothing, the same as Snakemake's own table."""
     jobs: Counter[str] = Counter(report=1, all=1)
@@ -93,6 +103,8 @@ def count_jobs(plan: Plan) -> Counter[str]:
             pieces[("map", *key, selection, target, engine)] = Counter(reconstruct=1, evaluate_map=1)
     for model, seed in plan.models_trained("picking"):
         pieces[("model", model, str(seed))] = Counter(train_picker=1)
+    for rule, count in plan.tables.jobs().items():
+        pieces[("tables", rule)] = Counter({rule: count})
     for piece in pieces.values():
         jobs.update(piece)
     return jobs
@@ -110,10 +122,13 @@ def estimate(plan: Plan) -> Estimate:
     cpu += sum(
         HOURS["estimate_ctf_batch"] * scale[dataset] for dataset, ctf in plan.ctf_wanted() if ctf != "given"
     )
-    for entry, dataset, _denoiser, picker in plan.combinations():
-        hours = 0.0 if picker == "truth" else HOURS["pick_batch"] * scale[dataset]
-        on_gpu = picker != "truth" and plan.picker_gpus(picker) > 0
-        cpu, gpu = (cpu, gpu + hours / GPU_GAIN) if on_gpu else (cpu + hours, gpu)
+    seen: set[tuple[str, str, str]] = set()
+    for entry, dataset, denoiser, picker in plan.combinations():
+        if picker != "truth" and (dataset, denoiser, picker) not in seen:
+            seen.add((dataset, denoiser, picker))
+            hours = picking_hours(plan.picker(picker)) * scale[dataset]
+            on_gpu = plan.picker_gpus(picker) > 0
+            cpu, gpu = (cpu, gpu + hours / GPU_GAIN) if on_gpu else (cpu + hours, gpu)
         if entry.extract:
             cpu += HOURS["extract_batch"] * scale[dataset]
             disk += scale[dataset] * REFERENCE_PIXELS * BYTES_PER_PIXEL / 1e9
@@ -121,6 +136,22 @@ def estimate(plan: Plan) -> Estimate:
             on_gpu = plan.engine_gpus(engine) > 0
             cpu, gpu = (cpu, gpu + HOURS_MAP / GPU_GAIN) if on_gpu else (cpu + HOURS_MAP, gpu)
     for model, _seed in plan.models_trained("picking"):
+        settings = plan.config.models.picking[model].settings
         on_gpu = plan.training_gpus("picking", model) > 0
-        cpu, gpu = (cpu, gpu + HOURS_TRAINING) if on_gpu else (cpu + HOURS_TRAINING, gpu)
+        hours = training_hours(settings, _trained_on(plan, model))
+        cpu, gpu = (cpu, gpu + hours / training_gain(settings)) if on_gpu else (cpu + hours, gpu)
     return Estimate(count_jobs(plan), sum(count for count, _ in sizes.values()), disk, cpu, gpu)
+
+
+def named_lines(plan: Plan) -> list[str]:
+    """What each experiment means that is made only when it is named, as lines to print."""
+    lines = []
+    for name in plan.tables.experiments if not plan.config.experiments.in_report else ():
+        own = Plan(plan.config, entries=[plan.tables.experiment_entry(name)])
+        wanted, models = estimate(own), len(own.models_trained("picking"))
+        picked = sum(1 for _ in own.combinations())
+        lines.append(
+            f"picking_{name}, when named: {models:,} trainings, {picked:,} times a set is picked, "
+            f"{wanted.cpu_hours:,.1f} core hours, {wanted.gpu_hours:,.1f} GPU hours"
+        )
+    return lines

@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from vitreous.config.checks import check
+from vitreous.config.checks import check, check_experiments
+from vitreous.config.experiments import expanded
 from vitreous.config.models import Config
 from vitreous.config.relative import resolve_paths
 from vitreous.errors import SettingsError
@@ -128,6 +129,8 @@ def validate(data: Mapping[str, Any], file: str | Path | None = None) -> Config:
         raise SettingsError("an alias (`*name`) stands inside of what it names", file=file) from error
     try:
         config = Config.model_validate_json(text, strict=True)
+        check_experiments(config)
+        config = expanded(config)
         check(config)
         return config
     except SettingsError as error:

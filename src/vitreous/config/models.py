@@ -8,24 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
+from vitreous.config.blocks import Block, Name
+from vitreous.config.experiment_models import Experiments
 from vitreous.data.settings import LocalSettings
-from vitreous.metrics.settings import EvaluationSettings
+from vitreous.metrics.settings import ComparisonSettings, EvaluationSettings
 from vitreous.picking.settings import PickerSettings
 from vitreous.reconstruction.settings import CtfSettings, EngineSettings, ExtractionSettings
 from vitreous.report.settings import ReportSettings
 from vitreous.simulate.settings import SimulateSettings
-
-NAME = r"[a-z0-9][a-z0-9-]*"
-Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
-RESERVED = {"raw", "truth", "given", "all"}
-
-
-class Block(BaseModel):
-    """A block of the configuration: unknown keys and non-finite numbers are refused."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class Expected(Block):
@@ -65,6 +57,9 @@ class Training(Block):
     )
     denoiser: Name = Field("raw", description="denoiser whose micrographs are used; `raw` for none")
     seeds: list[int] = Field([0], min_length=1, description="one model is trained for each seed")
+    micrographs: int | None = Field(
+        None, ge=1, description="only the first so many micrographs of each dataset, by name; default all"
+    )
 
 
 class PickingModel(Block):
@@ -93,6 +88,9 @@ class TrainedPicker(Block):
     variant: Literal["model"] = "model"
     model: Name = Field(description="name of a block of `models.picking`")
     seed: int | None = Field(None, description="which of the model's seeds; default the first")
+    settings: PickerSettings | None = Field(
+        None, description="settings to pick with, of the model's variant; default those it is trained with"
+    )
 
 
 PickerBlock = Annotated[PickerSettings | TrainedPicker, Field(discriminator="variant")]
@@ -144,4 +142,8 @@ class Config(Block):
     matrix: list[Combination] = Field(
         min_length=1, description="which combinations are wanted; nothing else is built"
     )
+    comparisons: dict[Name, ComparisonSettings] = Field(
+        {}, description="tables of pickers on sets with paired differences; target `comparison_<name>`"
+    )
+    experiments: Experiments = Field(Experiments(), description="the experiments of the papers")
     compute: Compute = Field(Compute(), description="how jobs run")

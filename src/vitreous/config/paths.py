@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,11 @@ MODEL = "models/{room}/{{model}}/all/seed-{{seed}}"
 def batch_name(index: int, count: int) -> str:
     """Name of batch `index` (from 0) of `count`, as it stands in file names: `01-of-08`."""
     return f"{index + 1:02d}-of-{count:02d}"
+
+
+def alternatives(names: Iterable[str]) -> str:
+    """A regular expression that matches exactly `names`; one that matches nothing where there are none."""
+    return "|".join(re.escape(name) for name in sorted(names)) or "(?!)"
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from vitreous.config import paths
+from vitreous.config.blocks import NAME
 from vitreous.config.canonical import canonical
 from vitreous.config.models import (
-    NAME,
     Combination,
     Config,
     LocalDataset,
     SimulatedDataset,
     TrainedPicker,
 )
-from vitreous.config.paths import Layout, batch_name
+from vitreous.config.paths import Layout, alternatives, batch_name
+from vitreous.config.tables import Tables, picker_labels
 from vitreous.data.local import local_files
 from vitreous.io.batches import batch_of
 
@@ -29,21 +29,23 @@ PLANNING_ONLY = ("ctf", "batches", "expected")
 OPTICS = ("pixel_size_A", "voltage_kv", "cs_mm", "amplitude_contrast", "contrast", "targets")
 
 
-def _alternatives(names: Iterable[str]) -> str:
-    """A regular expression that matches exactly `names`; one that matches nothing where there are none."""
-    return "|".join(re.escape(name) for name in sorted(names)) or "(?!)"
-
-
 class Plan:
     """Paths, settings and targets of a configuration, as plain values for Snakemake."""
 
     NAME = NAME
 
-    def __init__(self, config: Config, configfile: str | None = None) -> None:
-        """Lay the configuration out; nothing is read from disk before a rule asks."""
+    def __init__(
+        self, config: Config, configfile: str | None = None, entries: Sequence[Combination] | None = None
+    ) -> None:
+        """Lay the configuration out; nothing is read from disk before a rule asks.
+
+        `entries` are the combinations wanted; by default the matrix and what the tables of every run need.
+        """
         self.configfile = configfile
         self.config = config
         self.layout = Layout(config.dataset_root, config.results_root / config.run)
+        self.tables = Tables(config, self.layout)
+        self.entries = [*config.matrix, *self.tables.entries()] if entries is None else list(entries)
         self.seed = config.seed
         self.report = f"{self.layout.run_folder}/report.html"
         self.report_provenance = f"{self.layout.run_folder}/report.provenance.json"
@@ -61,7 +63,7 @@ class Plan:
         if source is None:
             return "{dataset}"
         names = [name for name, block in self.config.datasets.items() if isinstance(block, kinds[source])]
-        return f"{{dataset,{_alternatives(names)}}}"
+        return f"{{dataset,{alternatives(names)}}}"
 
     def dataset_file(self, name: str, source: str | None = None) -> str:
         """A file of a dataset; `source` restricts the pattern to datasets of that source."""
@@ -71,14 +73,14 @@ class Plan:
         """A file of picks; `computed` restricts the pattern to pickers (True) or to `truth` (False)."""
         pattern = {
             None: "{picker}",
-            True: f"{{picker,{_alternatives(self.config.pickers)}}}",
+            True: f"{{picker,{alternatives(self.config.pickers)}}}",
             False: "{picker,truth}",
         }
         return self.layout.result(paths.PICKS, name).replace("{picker}", pattern[computed])
 
     def ctf(self, name: str, computed: bool | None = None) -> str:
         """A file of CTFs; `computed` restricts the pattern to estimators (True) or to `given` (False)."""
-        pattern = {None: "{ctf}", True: f"{{ctf,{_alternatives(self.config.ctf)}}}", False: "{ctf,given}"}
+        pattern = {None: "{ctf}", True: f"{{ctf,{alternatives(self.config.ctf)}}}", False: "{ctf,given}"}
         return self.layout.result(paths.CTF, name).replace("{ctf}", pattern[computed])
 
     def particles(self, name: str) -> str:
@@ -161,15 +163,21 @@ class Plan:
 
     def picker_settings(self, picker: str) -> dict[str, Any]:
         """A picker's settings; those of its model where it is a trained one."""
-        return canonical(self._picker(picker))
+        return canonical(self.picker(picker))
 
-    def _picker(self, picker: str) -> Any:
+    def picker(self, picker: str) -> Any:
+        """What a picker picks with, as typed settings."""
         block = self.config.pickers[picker]
-        return self.config.models.picking[block.model].settings if isinstance(block, TrainedPicker) else block
+        if not isinstance(block, TrainedPicker):
+            return block
+        return block.settings or self.config.models.picking[block.model].settings
 
     def training_settings(self, room: str, model: str) -> dict[str, Any]:
-        """A model's training settings."""
-        return canonical(getattr(self.config.models, room)[model].settings)
+        """A model's training settings, with `train` where it is trained on a part of the micrographs."""
+        block = getattr(self.config.models, room)[model]
+        count = block.train.micrographs if block.train else None
+        part = {} if count is None else {"train": {"micrographs": count}}
+        return {**canonical(block.settings), **part}
 
     def ctf_settings(self, ctf: str) -> dict[str, Any]:
         """A CTF estimator's settings."""
@@ -190,14 +198,7 @@ class Plan:
         """What a row of results is about, in the columns of the tidy tables."""
         known = ("dataset", "denoiser", "picker", "selection", "target", "engine", "ctf")
         labels = {key: value for key, value in wildcards.items() if key in known}
-        picker = self.config.pickers.get(labels.get("picker", ""))
-        if isinstance(picker, TrainedPicker):
-            model = self.config.models.picking[picker.model]
-            labels |= {
-                "model": picker.model,
-                "trained_on": "+".join(model.train.datasets if model.train else ["file"]),
-            }
-        return labels
+        return labels | picker_labels(self.config, self.config.pickers.get(labels.get("picker", "")))
 
     def jobs_config(self) -> dict[str, Any]:
         """What jobs read beside their parameters; no edit of it reruns anything."""
@@ -237,7 +238,7 @@ class Plan:
 
     def picker_gpus(self, picker: str) -> int:
         """GPUs that a picker asks for."""
-        return self._gpus(type(self._picker(picker)).USES_GPU)
+        return self._gpus(type(self.picker(picker)).USES_GPU)
 
     def training_gpus(self, room: str, model: str) -> int:
         """GPUs that a training asks for."""
@@ -251,7 +252,7 @@ class Plan:
 
     def combinations(self) -> Iterator[tuple[Combination, str, str, str]]:
         """Every wanted (entry, dataset, denoiser, picker)."""
-        for entry in self.config.matrix:
+        for entry in self.entries:
             for dataset, denoiser, picker in product(entry.datasets, entry.denoisers, entry.pickers):
                 yield entry, dataset, denoiser, picker
 
@@ -262,7 +263,7 @@ class Plan:
 
     def ctf_scored(self) -> set[tuple[str, str]]:
         """Every (dataset, CTF block) that is summarised."""
-        return {pair for entry in self.config.matrix for pair in product(entry.datasets, entry.ctf)}
+        return {pair for entry in self.entries for pair in product(entry.datasets, entry.ctf)}
 
     def ctf_wanted(self) -> set[tuple[str, str]]:
         """Every (dataset, CTF block) that is estimated or taken over."""
@@ -272,7 +273,7 @@ class Plan:
 
     def models_trained(self, room: str) -> set[tuple[str, int]]:
         """Every (model, seed) that a wanted picker needs and that is trained here."""
-        models, wanted = getattr(self.config.models, room), set()
+        models, wanted = getattr(self.config.models, room), self.tables.models()
         for _entry, _dataset, _denoiser, picker in self.combinations():
             block = self.config.pickers.get(picker)
             if isinstance(block, TrainedPicker) and models[block.model].train is not None:
@@ -294,7 +295,8 @@ class Plan:
         models = {model for model, _seed in self.models_trained("picking")}
         trained = [self.config.models.picking[model].train for model in models]
         named = [name for train in trained if train for name in train.datasets]
-        return {name for entry in self.config.matrix for name in entry.datasets}.union(named)
+        entered = [name for entry in self.entries for name in entry.datasets]
+        return {*entered, *named, *self.tables.datasets()}
 
     def _wanted(self) -> Iterator[str]:
         for dataset in sorted(self.datasets_used()):
@@ -310,6 +312,7 @@ class Plan:
             for selection, target, engine in self.map_wildcards(entry, dataset):
                 wildcards = {**names, "selection": selection, "target": target, "engine": engine}
                 yield self.maps("scores.csv").format(**wildcards)
+        yield from self.tables.wanted()
 
     @cached_property
     def _results(self) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from snakemake.exceptions import WorkflowError
 
-from vitreous.config.estimate import estimate
+from vitreous.config.estimate import estimate, named_lines
 from vitreous.config.load import load
 from vitreous.config.plan import Plan
 from vitreous.errors import VitreousError
@@ -28,7 +28,7 @@ def read_plan(data: Mapping[str, Any], configfiles: Sequence[str], arguments: Se
     try:
         plan = Plan(load(data, configfiles), str(configfiles[-1]) if configfiles else None)
         dry_run = any(DRY_RUN.fullmatch(argument) for argument in arguments)
-        lines = estimate(plan).lines() if dry_run else []
+        lines = [*estimate(plan).lines(), *named_lines(plan)] if dry_run else []
     except VitreousError as error:
         raise WorkflowError(f"configuration: {error}") from None
     for line in lines:

@@ -56,3 +56,44 @@ class EvaluationSettings(_Block):
         default="given",
         description="hands of the map that are compared with the true map; `both` keeps the better",
     )
+
+
+class GroupSettings(_Block):
+    """Data sets that a comparison takes together."""
+
+    name: str = Field(min_length=1, description="what the group is called in the tables")
+    datasets: list[str] = Field(min_length=1, description="names of `datasets`, counted together")
+    border_px: float = Field(
+        default=0.0, ge=0, description="band at the edges whose particles and picks are left out, px"
+    )
+    trained_on: list[str] = Field(
+        default=[],
+        description="data sets that trained methods among the pickers learn from; default the group's own",
+    )
+    training_micrographs: int | None = Field(
+        default=None, ge=1, description="the first so many micrographs of each; default all"
+    )
+
+
+class ComparisonSettings(_Block):
+    """One table: pickers on groups of data sets, and how far each is ahead of some of them."""
+
+    VERSION: ClassVar[int] = 1
+
+    groups: list[GroupSettings] = Field(
+        min_length=1, description="columns of the table in order: data sets taken together"
+    )
+    pickers: list[str] = Field(
+        min_length=1,
+        description="rows of the table in order: names of `pickers` or of `experiments.picking.methods`; a "
+        "method that is trained is trained for each group",
+    )
+    families: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
+        default={},
+        description="more rows: of these pickers the one that is best on a group at its best threshold, such "
+        "as a rival at the best of several scales",
+    )
+    against: list[str] = Field(
+        default=[],
+        description="those of `pickers` and `families` to whom paired differences of all others are given",
+    )

@@ -15,7 +15,6 @@ from vitreous.errors import InputError
 from vitreous.io.dataset import Dataset
 from vitreous.io.micrograph import micrograph_shape
 from vitreous.io.mrc import read_volume
-from vitreous.io.picks import read_picks
 from vitreous.io.star import read_star, require_columns
 from vitreous.io.tidy import write_tidy
 from vitreous.metrics.ctf_evaluation import ctf_rows
@@ -28,9 +27,9 @@ from vitreous.metrics.pick_evaluation import (
     frame_rows,
     match_table,
     overlap_rows,
-    points_by_micrograph,
     position_rows,
 )
+from vitreous.metrics.pick_files import diameter_px, radius_px, read_annotated, read_truth
 from vitreous.metrics.pick_frame import FrameVerdict, frame_check
 from vitreous.metrics.pick_scores import per_micrograph
 from vitreous.metrics.postprocess import default_mask
@@ -64,18 +63,13 @@ def evaluate_picks(
     into the scores, not repaired. Raises InputError without truth and on picks of unknown micrographs.
     """
     dataset, out = Dataset(dataset_folder), Path(out_folder)
-    truth_table = dataset.truth_picks()
-    names = sorted(dataset.annotated())
-    if truth_table is None or not names:
-        raise InputError("no annotated micrograph", file=dataset.folder, todo="leave the evaluation out")
-    truth = dict.fromkeys(names, np.empty((0, 2)))
-    truth |= points_by_micrograph(_annotated(truth_table, dataset, names, "the truth"))[0]
-    picks, scores = points_by_micrograph(_annotated(read_picks(picks_star), dataset, names, picks_star))
-    diameter_px = _diameter_px(dataset, labels.get("target"))
-    radius_px = diameter_px / 2 if settings.radius == "half-diameter" else float(settings.radius)
-    comparison = Comparison(truth, picks, scores, radius_px, diameter_px / 2, dataset.info.pixel_size_A)
+    truth = read_truth(dataset)
+    picks, scores = read_annotated(picks_star, dataset)
+    size_px = diameter_px(dataset, labels.get("target"))
+    radius = radius_px(settings, size_px)
+    comparison = Comparison(truth, picks, scores, radius, size_px / 2, dataset.info.pixel_size_A)
     counts = per_micrograph(truth, picks, comparison.matches, _failed(failed_csv))
-    curve = _curve(candidates_star, comparison, dataset, names)
+    curve = _curve(candidates_star, comparison, dataset)
     verdict = _frame(comparison, dataset)
     rows = count_rows(counts, settings, runtime.key("bootstrap")) + curve_rows(curve)
     rows += position_rows(comparison) + overlap_rows(comparison, settings) + frame_rows(verdict)
@@ -176,42 +170,16 @@ def _ctf_table(path: Path) -> pd.DataFrame:
     return table
 
 
-def _annotated(table: pd.DataFrame, dataset: Dataset, names: list[str], file: PathLike) -> pd.DataFrame:
-    """Rows on annotated micrographs; InputError for a micrograph the data set does not have."""
-    unknown = sorted(set(table["micrograph"]) - set(dataset.micrographs()["rlnMicrographName"]))
-    if unknown:
-        found = f"{unknown[0]}, {len(unknown)} such"
-        raise InputError("picks of a micrograph that the data set does not have", file=file, found=found)
-    kept = table[table["micrograph"].isin(names)]
-    if len(kept) < len(table):
-        log.info(
-            "%s: %d of %d rows stand on micrographs without annotation and are left out",
-            file,
-            len(table) - len(kept),
-            len(table),
-        )
-    return kept
-
-
-def _diameter_px(dataset: Dataset, target: str | None) -> float:
-    """Diameter in px of the named target, else of the only or smallest one."""
-    # ASSUME: for picks of several targets at once the smallest diameter, the strictest radius, counts.
-    targets = [dataset.target(target)] if target else dataset.info.targets
-    if not targets:
-        raise InputError("no target, so no diameter", file=dataset.folder / "dataset.json")
-    return min(one.diameter_A for one in targets) / dataset.info.pixel_size_A
-
-
 def _failed(path: PathLike | None) -> frozenset[str]:
     if path is None:
         return frozenset()
     return frozenset(pd.read_csv(path, dtype=str, keep_default_na=False)["micrograph"])
 
 
-def _curve(path: PathLike | None, comparison: Comparison, dataset: Dataset, names: list[str]) -> pd.DataFrame:
+def _curve(path: PathLike | None, comparison: Comparison, dataset: Dataset) -> pd.DataFrame:
     """The threshold curve of the candidates; without rows where there are none or they have no scores."""
     if path is not None:
-        candidates, scores = points_by_micrograph(_annotated(read_picks(path), dataset, names, path))
+        candidates, scores = read_annotated(path, dataset)
         if not any(np.isnan(values).any() for values in scores.values()):
             return threshold_curve(comparison.truth, candidates, scores, comparison.radius_px)
         log.info("%s: candidates without scores, so no curve", path)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Image = NDArray[np.float32]
 _ARRAYS = ("x", "y", "score", "evidence")
-_NUMBERS = ("noise", "spread", "structure")
+_NUMBERS = ("noise", "spread", "structure", "decision")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Candidates:
     scores are, `spread` the map's whole robust standard deviation; NaN where the map's mean is not 0 or the
     filter not linear, or (`noise`) where noise was filtered out of the image before. `structure` says how far
     the image is from Gaussian noise (structure.py), `evidence` (n,) how far each candidate is (evidence.py).
+    `decision` is the score from which on the picker itself takes a candidate for a particle; where it is
+    given, it is the automatic threshold and nothing is fitted.
     """
 
     x: Array
@@ -33,6 +35,7 @@ class Candidates:
     spread: float = float("nan")
     structure: float = float("nan")
     evidence: Array = field(default_factory=lambda: np.zeros(0))
+    decision: float = float("nan")
 
     def __post_init__(self) -> None:
         """Fill in the evidence where none is given: NaN."""
@@ -63,5 +66,5 @@ def load_candidates(path: Path) -> Candidates:
     """Read what `save_candidates` wrote."""
     with np.load(path) as stored:
         x, y, score, evidence = (stored[name] for name in _ARRAYS)
-        noise, spread, structure = (float(stored[name]) for name in _NUMBERS)
-        return Candidates(x, y, score, noise, spread, structure, evidence)
+        numbers = {name: float(stored[name]) for name in _NUMBERS}
+        return Candidates(x, y, score, evidence=evidence, **numbers)

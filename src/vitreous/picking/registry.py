@@ -13,6 +13,7 @@ from vitreous.errors import SettingsError
 from vitreous.picking.settings import PickerSettings, PluginSettings
 
 ROOM = "vitreous.picking"
+SHIPPED = Path(__file__).with_name("pretrained")
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Variant:
 
     find(image (h, w), pixel_size_A, diameter_A, contrast, settings, runtime, model) -> Candidates
     load(path, runtime) -> model                        for pickers with a model
-    train(micrographs, settings, runtime) -> Training   for pickers that learn (see `template.train`)
+    train(micrographs, settings, runtime, folder) -> Training   for pickers that learn (see `template.train`);
+                                                        partial work of a long training may lie in `folder`
     """
 
     find: str
@@ -34,6 +36,16 @@ VARIANTS: dict[str, Variant] = {
     "template": Variant(
         f"{ROOM}.template:find_candidates", f"{ROOM}.template:load_model", f"{ROOM}.template:train"
     ),
+    "emmae": Variant(
+        f"{ROOM}.emmae.picker:find_candidates",
+        f"{ROOM}.emmae.picker:load_model",
+        f"{ROOM}.emmae.picker:train",
+    ),
+    "selftrained": Variant(
+        f"{ROOM}.selftrained.picker:find_candidates",
+        f"{ROOM}.selftrained.picker:load_model",
+        f"{ROOM}.selftrained.training:train",
+    ),
     "topaz": Variant(f"{ROOM}.topaz:find_candidates"),
 }
 
@@ -43,6 +55,12 @@ def variant_of(settings: PickerSettings) -> Variant:
     if isinstance(settings, PluginSettings):
         return Variant(settings.entry)
     return VARIANTS[settings.variant]
+
+
+def shipped_model(settings: PickerSettings) -> Path | None:
+    """The model that comes along for a picker; None where there is none."""
+    model = SHIPPED / f"{settings.variant}.pt"
+    return model if model.is_file() else None
 
 
 def load(dotted: str) -> Callable[..., Any]:

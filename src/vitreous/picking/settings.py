@@ -9,6 +9,7 @@ from pydantic import Field
 from vitreous.picking.base_settings import PickerBase
 from vitreous.picking.blob_settings import BlobSettings
 from vitreous.picking.emmae.settings import EmmaeSettings
+from vitreous.picking.selftrained.settings import SelfTrainedSettings
 
 
 class TemplateSettings(PickerBase):
@@ -59,6 +60,6 @@ class PluginSettings(PickerBase):
 
 
 PickerSettings = Annotated[
-    BlobSettings | TemplateSettings | TopazSettings | EmmaeSettings | PluginSettings,
+    BlobSettings | TemplateSettings | TopazSettings | EmmaeSettings | SelfTrainedSettings | PluginSettings,
     Field(discriminator="variant"),
 ]

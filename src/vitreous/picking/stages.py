@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,20 @@ import torch
 from vitreous.errors import InputError, SettingsError
 from vitreous.io.dataset import NAME, Dataset, read_batch
 from vitreous.io.micrograph import read_micrograph
-from vitreous.io.picks import empty_picks, read_picks, write_picks
-from vitreous.io.star import read_star, require_columns, write_star
+from vitreous.io.picks import write_picks
+from vitreous.io.star import write_star
+from vitreous.picking.batch_files import (
+    LEVELS,
+    batch_tables,
+    failed_table,
+    joined,
+    read_candidates,
+    read_failed,
+    read_levels,
+    write_csv,
+)
 from vitreous.picking.candidates import Candidates, Image, load_candidates, save_candidates
+from vitreous.picking.emmae.settings import EmmaeSettings
 from vitreous.picking.registry import load, modules_of, plugin_file, variant_of
 from vitreous.picking.settings import PickerSettings
 from vitreous.picking.structure import combined, median
@@ -31,16 +43,6 @@ from vitreous.runtime.work import Work, run_items
 log = logging.getLogger(__name__)
 PathLike = str | Path
 STAGE = "vitreous.picking.stages"
-COUNT, EVIDENCE = "vitreousCandidates", "vitreousDetailEvidence"
-COLUMNS = {
-    "rlnCoordinateX": "x",
-    "rlnCoordinateY": "y",
-    "rlnAutopickFigureOfMerit": "score",
-    EVIDENCE: "evidence",
-}
-LEVELS = {
-    "vitreousScoreNoise": "noise", "vitreousScoreSpread": "spread", "vitreousStructure": "structure",
-}  # fmt: skip
 
 
 def pick_batch(
@@ -86,9 +88,9 @@ def pick_batch(
             inputs=lambda name: [dataset.folder / name],
             label="micrographs",
         )
-    write_star(out, _tables([name for name in names if name in found], found))
+    write_star(out, batch_tables([name for name in names if name in found], found))
     failed = {name: str(error) for name, error in errors.items()}
-    _write_csv(out.with_suffix(".failed.csv"), _failed_table(failed))
+    write_csv(out.with_suffix(".failed.csv"), failed_table(failed))
     write_provenance(
         provenance, stage=stage, modules=modules, settings=key, seed=runtime.seed,
         inputs=[batch, *inputs, dataset.folder / "dataset.json"], facts={"failed": len(errors)},
@@ -110,16 +112,16 @@ def collect_picks(
     warning. Raises InputError where the batches name other micrographs than the dataset.
     """
     dataset, out = Dataset(dataset_folder), Path(out_folder)
-    candidates = _joined([_read_candidates(path) for path in batches])
-    tables = pd.concat([_micrograph_table(path) for path in batches], ignore_index=True)
-    failed = pd.concat([_read_failed(Path(path)) for path in batches], ignore_index=True)
+    candidates = joined([read_candidates(path) for path in batches])
+    tables = pd.concat([read_levels(path) for path in batches], ignore_index=True)
+    failed = pd.concat([read_failed(Path(path)) for path in batches], ignore_index=True)
     _check_names(dataset, [*tables[NAME], *failed["micrograph"]], out)
     chosen = _threshold(candidates, tables, settings)
     picks = candidates[candidates["score"] >= chosen.value].reset_index(drop=True)
     write_picks(out / "candidates.star", candidates)
     write_picks(out / "picks.star", picks)
     write_json(out / "threshold.json", _facts(chosen, settings, len(candidates), len(picks)))
-    _write_csv(out / "failed.csv", failed)
+    write_csv(out / "failed.csv", failed)
     counts = {"micrographs": len(tables), "candidates": len(candidates), "picks": len(picks)}
     log.info("threshold %.4g (%s): %s", chosen.value, chosen.rule, counts)
     if len(picks) == 0:
@@ -138,30 +140,73 @@ def train_picker(
     out_log: PathLike,
     *,
     settings: PickerSettings,
+    micrographs: int | None = None,
     provenance: PathLike,
     runtime: Runtime,
 ) -> None:
     """Train a picker on the micrographs of datasets, without their truth; writes the model and its log (CSV).
 
-    Raises SettingsError for a picker that does not learn.
+    `micrographs`: only the first so many of each dataset, by name; None: all. Checkpoints lie beside the
+    model until it is whole. Raises SettingsError for a picker that does not learn.
     """
     train = variant_of(settings).train
     if train is None:
         raise SettingsError("this picker is not trained", place="variant", found=settings.variant)
     runtime.torch_device()
-    sources = [source for folder in dataset_folders for source in _sources(Dataset(folder), settings)]
-    training = load(train)(sources, settings, runtime)
+    datasets = [Dataset(folder) for folder in dataset_folders]
+    sources = [source for dataset in datasets for source in _sources(dataset, settings, micrographs)]
+    inputs = [dataset.folder / "micrographs.star" for dataset in datasets]
+    plain, modules, stage = settings.model_dump(mode="json"), modules_of(settings), f"{STAGE}:train_picker"
+    key = {"settings": plain, "micrographs": micrographs, "seed": runtime.seed}
+    with Work(out_model, settings=key, stage=stage, modules=modules, inputs=inputs) as work:
+        training = load(train)(sources, settings, runtime, work.folder)
     for row in training.log:
         log.info("training: %s", {key: f"{value:.4g}" for key, value in row.items()})
     # by its path torch would write the temporary name into the file: no two would be the same bytes
     with atomic_path(out_model) as part, open(part, "wb") as handle:
         torch.save(dict(training.model), handle)
-    _write_csv(Path(out_log), pd.DataFrame(training.log))
+    write_csv(Path(out_log), pd.DataFrame(training.log))
     write_provenance(
-        provenance, stage=f"{STAGE}:train_picker", modules=modules_of(settings),
-        settings=settings.model_dump(mode="json"), seed=runtime.seed,
-        inputs=[Path(folder) / "micrographs.star" for folder in dataset_folders],
+        provenance, stage=stage, modules=modules, settings=plain, seed=runtime.seed, inputs=inputs,
         facts={"micrographs": len(sources)},
+    )  # fmt: skip
+
+
+def project_latents(
+    model: PathLike,
+    dataset_folder: PathLike,
+    micrograph: int,
+    out_csv: PathLike,
+    out_variance: PathLike,
+    *,
+    settings: PickerSettings,
+    provenance: PathLike,
+    runtime: Runtime,
+) -> None:
+    """Write the tokens of a micrograph on their first three principal components, and what each explains.
+
+    `micrograph` counts from 1 in the order of names. `out_csv`: row, column (token grid), component1-3,
+    cluster, particle (0 or 1); `out_variance`: component, share. Raises SettingsError for another picker than
+    cryo-EMMAE, InputError where there is no such micrograph.
+    """
+    from vitreous.picking.emmae.latents import latent_tables
+
+    if not isinstance(settings, EmmaeSettings):
+        raise SettingsError("only cryo-EMMAE has latents", place="variant", found=settings.variant)
+    dataset = Dataset(dataset_folder)
+    sources = _sources(dataset, settings, None)
+    if not 1 <= micrograph <= len(sources):
+        expected = f"1 to {len(sources)}"
+        raise InputError("no such micrograph", file=dataset.folder, found=micrograph, expected=expected)
+    trained = _model(settings, model, runtime)
+    tokens, variance = latent_tables(sources[micrograph - 1], trained, settings, runtime)
+    write_csv(Path(out_csv), tokens)
+    write_csv(Path(out_variance), variance)
+    write_provenance(
+        provenance, stage=f"{STAGE}:project_latents", modules=modules_of(settings),
+        settings=settings.model_dump(mode="json"), seed=runtime.seed,
+        inputs=[model, dataset.folder / "micrographs.star"],
+        facts={"micrograph": sources[micrograph - 1].name},
     )  # fmt: skip
 
 
@@ -214,50 +259,13 @@ def _checked(found: Candidates, shape: tuple[int, ...], picker: str) -> Candidat
     return replace(found, x=x, y=y, score=score, evidence=evidence)
 
 
-def _tables(names: Sequence[str], found: dict[str, Candidates]) -> dict[str, pd.DataFrame]:
-    """The blocks of a batch's file: particles as in picks.star, and what noise puts into each map."""
-    parts = [found[name] for name in names]
-    lengths = [len(part.x) for part in parts]
-    repeated = np.repeat(np.array(names, dtype=object), lengths)
-    particles = pd.DataFrame({NAME: pd.Series(repeated, dtype="str")})
-    for column, key in COLUMNS.items():
-        particles[column] = np.concatenate([np.zeros(0), *(getattr(part, key) for part in parts)])
-    micrographs = pd.DataFrame({NAME: pd.Series(list(names), dtype="str")})
-    micrographs[COUNT] = np.array(lengths, dtype=int)
-    for column, key in LEVELS.items():
-        micrographs[column] = np.array([getattr(part, key) for part in parts], dtype=float)
-    return {"particles": particles, "micrographs": micrographs}
-
-
-def _micrograph_table(path: PathLike) -> pd.DataFrame:
-    table = read_star(path).get("micrographs")
-    if not isinstance(table, pd.DataFrame):
-        raise InputError("block missing", file=path, expected="data_micrographs of a batch of candidates")
-    require_columns(table, (NAME, *LEVELS), file=path, block="micrographs")
-    return table
-
-
-def _read_candidates(path: PathLike) -> pd.DataFrame:
-    """A batch's candidates as micrograph, x, y, score, evidence."""
-    table = read_star(path)["particles"]
-    require_columns(table, (EVIDENCE,), file=path, block="particles")
-    return read_picks(path).assign(evidence=np.asarray(table[EVIDENCE], dtype=float))
-
-
-def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """All rows by micrograph, best score first."""
-    filled = [table for table in tables if len(table)]
-    if not filled:
-        return empty_picks().assign(evidence=np.zeros(0))
-    joined = pd.concat(filled, ignore_index=True)
-    best_first = joined.sort_values("score", ascending=False, kind="stable")
-    return best_first.sort_values("micrograph", kind="stable", ignore_index=True)
-
-
 def _threshold(candidates: pd.DataFrame, tables: pd.DataFrame, settings: PickerSettings) -> Threshold:
     if settings.threshold != "auto":
         return Threshold(float(settings.threshold), "given in the settings")
-    noise, spread, structure = (tables[column].tolist() for column in LEVELS)
+    noise, spread, structure, decision = (tables[column].tolist() for column in LEVELS)
+    own = median(decision)
+    if math.isfinite(own):
+        return Threshold(own, "the picker's own decision")
     scores, evidence = (candidates[column].to_numpy(float) for column in ("score", "evidence"))
     return choose_threshold(scores, median(noise), median(spread), combined(structure), evidence)
 
@@ -278,27 +286,15 @@ def _check_names(dataset: Dataset, names: Sequence[str], out: Path) -> None:
         )  # fmt: skip
 
 
-def _sources(dataset: Dataset, settings: PickerSettings) -> list[Source]:
-    """The micrographs of a dataset to learn from, sorted by name."""
+def _sources(dataset: Dataset, settings: PickerSettings, most: int | None) -> list[Source]:
+    """The micrographs of a dataset to learn from, sorted by name, at most the first `most`."""
 
     def reader(name: str) -> Callable[[], Image]:
         return lambda: read_micrograph(dataset.micrograph_path(name))
 
     fixed = (dataset.info.pixel_size_A, _diameter_A(dataset, settings), _contrast(dataset, settings))
     names = sorted(str(name) for name in dataset.micrographs()[NAME])
+    if most is not None and most > len(names):
+        log.warning("%s: %d micrographs wanted to train on, %d are there", dataset.folder, most, len(names))
+    names = names[:most]
     return [Source(str(dataset.folder), name, *fixed, reader(name)) for name in names]
-
-
-def _failed_table(errors: dict[str, str]) -> pd.DataFrame:
-    return pd.DataFrame({"micrograph": list(errors), "error": list(errors.values())}, dtype="str")
-
-
-def _read_failed(batch: Path) -> pd.DataFrame:
-    path = batch.with_suffix(".failed.csv")
-    table: pd.DataFrame = pd.read_csv(path, dtype="str", keep_default_na=False)
-    return table
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    with atomic_path(path) as part:
-        table.to_csv(part, index=False)

@@ -74,8 +74,12 @@ def load_model(path: Path, runtime: Runtime) -> Array:
     return profile
 
 
-def train(sources: Sequence[Source], settings: TemplateSettings, runtime: Runtime) -> Training:
+def train(
+    sources: Sequence[Source], settings: TemplateSettings, runtime: Runtime, folder: Path | None = None
+) -> Training:
     """Average the picks of the blob picker, then pick with the average and average again, `rounds` times.
+
+    A round is short: `folder` is left empty.
 
     Returns the model (kind, profile) and a row a round. Micrographs that cannot be used are left out. Raises
     StageError where nothing is picked.

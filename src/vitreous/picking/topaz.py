@@ -57,7 +57,7 @@ def _at_scale(
 ) -> Candidates:
     """Candidates with the image scaled by `scale` (at most 1)."""
     shape = tuple(max(2, round(side * scale)) for side in image.shape)
-    small = rescale_2d(torch.from_numpy(np.ascontiguousarray(image)), shape).numpy()
+    small = rescale_2d(torch.from_numpy(image.copy()), shape).numpy()
     log_odds = _log_odds(_normalised(small, runtime), settings.model, runtime)
     ratio_y, ratio_x = (full / part for full, part in zip(image.shape, shape, strict=True))
     full_px = work.diameter_px * work.bin

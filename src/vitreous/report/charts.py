@@ -76,7 +76,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Dot:
-    """A value with an interval in a dot chart; a published one is drawn hollow."""
+    """A value with an interval in a dot chart; a published one is drawn hollow, as is `other` beside it."""
 
     label: str
     value: float
@@ -87,6 +87,7 @@ class Dot:
     group: str = ""
     href: str = ""
     text: str = ""
+    other: float = math.nan
 
 
 def ticks(low: float, high: float, about: int = 6) -> list[float]:
@@ -231,8 +232,12 @@ def line_chart(
     marks: Sequence[Mark] = (),
     height: int = HEIGHT,
     inverse_x: bool = False,
+    log_x: bool = False,
 ) -> Markup:
-    """Lines over a common x axis; `inverse_x` tells the pointer's read-out that x is 1/Å and wanted in Å."""
+    """Lines over a common x axis.
+
+    The pointer's read-out shows Å where `inverse_x` says that x is 1/Å, e^x where `log_x` says it is a log.
+    """
     longest = max((len(text) for _, text in y.ticks), default=0)
     frame = _Frame(x, y, height=height, left=max(LEFT, round(34 + TICK_LETTER * longest)))
     parts = _grid(frame)
@@ -241,6 +246,7 @@ def line_chart(
     box = f"{frame.left} {TOP} {frame.width - RIGHT} {frame.height - BOTTOM}"
     data = f' data-box="{box}" data-x="{x.low:g} {x.high:g}" data-y="{y.low:g} {y.high:g}"'
     data += ' data-inverse="1"' if inverse_x else ""
+    data += ' data-log="1"' if log_x else ""
     return _svg(frame.width, frame.height, parts, description, data)
 
 
@@ -286,6 +292,10 @@ def _draw_dot(frame: _Frame, dot: Dot, y: float) -> str:
             parts.append(f'<path class="point" d="M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z"/>')
         else:
             parts.append(f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="5"/>')
+    if math.isfinite(dot.other):
+        x = frame.at_x(min(max(dot.other, frame.x.low), frame.x.high))
+        diamond = f'<path class="point" d="M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z"/>'
+        parts.append(f'<g class="published">{diamond}</g>')
     return "".join([*parts, "</g>"])
 
 

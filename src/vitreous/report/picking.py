@@ -25,9 +25,10 @@ from vitreous.report.blocks import (
     fixed,
     plural,
 )  # fmt: skip
+from vitreous.report.counts import automatic_mark, count_chart, rule_note
 from vitreous.report.material import Material
 from vitreous.report.overlays import overlays
-from vitreous.report.results import Result, pick_counts, read_facts, read_table
+from vitreous.report.results import Result, pick_counts, read_table
 from vitreous.report.scores import (
     Score,
     Subject,
@@ -46,7 +47,8 @@ SHOWN = (
     "iou_published", "iou_published_f1", "count_picks", "count_truth",
 )  # fmt: skip
 COMPARED = ("f1_micro", "precision_micro", "recall_micro", "f1_macro", "iou_published", "iou_published_f1")
-POINTS = 240
+POINTS = 160
+COLOURS = 7
 
 
 def picking_section(material: Material) -> Section:
@@ -135,15 +137,19 @@ def _dots(material: Material, scored: dict[Subject, dict[str, Score]]) -> Chart:
 def _dataset_blocks(material: Material, dataset: str, scored: dict[Subject, dict[str, Score]]) -> list[Block]:
     results = [result for result in material.run.of("picks") if result.names["dataset"] == dataset]
     blocks: list[Block] = [Heading(dataset)]
-    lines = _curve_charts(results, scored)
-    if lines:
-        blocks.append(Charts(lines))
+    curves = _curves(results)
+    if curves:
+        blocks.append(Charts([_precision_recall(curves, scored)]))
     for index, result in enumerate(results):
-        inner = overlays(material, result)
+        drawn = [_threshold_chart(result, curves[result])] if result in curves else []
+        counted = count_chart(result)
+        drawn += [counted] if counted else []
+        inner: list[Block] = [Charts(drawn)] if drawn else []
+        inner += overlays(material, result)
         table = _micrograph_table(material, result) or _count_table(material, result)
         inner += [table] if table else []
         if inner:
-            blocks.append(Fold(f"{result.label}: micrograph by micrograph", inner, open=index == 0))
+            blocks.append(Fold(f"{result.label}: threshold and micrographs", inner, open=index == 0))
     if not any(result.file("scores.csv") for result in results):
         blocks.insert(1, Prose("This data set has no truth to compare its picks with.", kind="empty"))
     return blocks
@@ -163,19 +169,19 @@ def _score_of(result: Result, scored: dict[Subject, dict[str, Score]], metric: s
     return math.nan
 
 
-def _curve_charts(results: list[Result], scored: dict[Subject, dict[str, Score]]) -> list[Chart]:
+def _curves(results: list[Result]) -> dict[Result, pd.DataFrame]:
+    """The threshold curves of the pickers that have one."""
     curves = {result: _thinned(read_table(result.file("curve.csv"))) for result in results}
     curves = {result: curve for result, curve in curves.items() if {"recall", "precision"} <= set(curve)}
-    curves = {result: curve for result, curve in curves.items() if len(curve)}
-    if not curves:
-        return []
-    return [_precision_recall(curves, scored), *(_threshold_chart(*item) for item in curves.items())]
+    return {result: curve for result, curve in curves.items() if len(curve)}
 
 
 def _precision_recall(curves: dict[Result, pd.DataFrame], scored: dict[Subject, dict[str, Score]]) -> Chart:
+    """Precision against recall of the pickers with the highest F1, as many as have a colour of their own."""
     series, keys = [], []
-    for style, (result, curve) in enumerate(curves.items()):
-        style %= 7
+    best = sorted(curves, key=lambda result: -_ranked(_score_of(result, scored, "f1_micro")))[:COLOURS]
+    for style, result in enumerate(result for result in curves if result in best):
+        curve = curves[result]
         series.append(charts.Series(result.label, list(curve["recall"]), list(curve["precision"]), style))
         keys.append(Key(result.label, f"s{style}"))
         point = [_score_of(result, scored, f"{name}_micro") for name in ("recall", "precision")]
@@ -187,7 +193,13 @@ def _precision_recall(curves: dict[Result, pd.DataFrame], scored: dict[Subject, 
         charts.Axis("precision", 0.0, 1.0, unit),
         description="Precision against recall over all thresholds; the dot is the automatic threshold",
     )
-    return Chart("Precision against recall", svg, [*keys, Key("automatic threshold", "plain", "circle")])
+    keys.append(Key("automatic threshold", "plain", "circle"))
+    note = f"The {len(best)} of {len(curves)} pickers with the highest F1." if len(best) < len(curves) else ""
+    return Chart("Precision against recall", svg, keys, note=note)
+
+
+def _ranked(value: float) -> float:
+    return value if math.isfinite(value) else -1.0
 
 
 def _threshold_chart(result: Result, curve: pd.DataFrame) -> Chart:
@@ -197,11 +209,7 @@ def _threshold_chart(result: Result, curve: pd.DataFrame) -> Chart:
         charts.Series({"f1": "F1"}.get(name, name), list(curve["threshold"]), list(curve[name]), style)
         for style, name in enumerate(names)
     ]
-    facts = read_facts(result.file("threshold.json"))
-    automatic = facts.get("automatic", facts.get("threshold"))
-    marks = []
-    if isinstance(automatic, int | float) and math.isfinite(automatic):
-        marks = [charts.Mark(float(automatic), f"automatic {automatic:.3g}", upright=True)]
+    marks = automatic_mark(result)
     x = charts.axis("threshold on the picker's score", [*curve["threshold"], *(mark.at for mark in marks)])
     y = charts.axis("score", [0.0, 1.0], low=0.0, high=1.0)
     svg = charts.line_chart(
@@ -212,8 +220,7 @@ def _threshold_chart(result: Result, curve: pd.DataFrame) -> Chart:
         description=f"F1, precision and recall of {result.label} against the threshold",
     )
     keys = [Key(one.label, f"s{one.style}") for one in series]
-    rule = f"Rule of the automatic threshold: {facts['rule']}." if facts.get("rule") else ""
-    return Chart(f"Threshold, {result.label}", svg, keys, note=rule)
+    return Chart(f"Threshold, {result.label}", svg, keys, note=rule_note(result))
 
 
 def _micrograph_table(material: Material, result: Result) -> Table | None:

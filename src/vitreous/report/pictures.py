@@ -93,6 +93,17 @@ def _encode(grey: NDArray[np.uint8], *, scale: float, quality: int) -> Picture:
     return Picture(stream.getvalue(), grey.shape[1], grey.shape[0], scale)
 
 
+def colour_picture(colours: NDArray[np.uint8], *, side_px: int = 360, quality: int = 85) -> Picture:
+    """An image (h, w, 3) of red, green and blue, each pixel a square, its longer side about `side_px`."""
+    from PIL import Image as Pillow
+
+    factor = max(1, round(side_px / max(colours.shape[:2])))
+    large = colours.repeat(factor, axis=0).repeat(factor, axis=1)
+    stream = io.BytesIO()
+    Pillow.fromarray(large).save(stream, "WEBP", quality=quality, method=4)
+    return Picture(stream.getvalue(), large.shape[1], large.shape[0], 1 / factor)
+
+
 def map_pictures(volume: Image, *, side_px: int = 220) -> dict[str, Picture]:
     """Central slices and sums of a map (d, h, w) along z, y and x, each stretched to 0.2–99.8 %."""
     from scipy.ndimage import zoom

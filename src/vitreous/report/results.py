@@ -55,6 +55,7 @@ class Run:
     datasets: dict[str, Path]
     facts: dict[str, Any]
     missing: list[Path] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
 
     def of(self, kind: str) -> list[Result]:
         """The results of one kind, in order of their paths."""
@@ -74,6 +75,16 @@ def find_results(run_folder: Path, files: Sequence[Path] | None = None) -> list[
     behind = {_particles_of(result) for result in kept if result.kind in ("maps", "picks")}
     kept += [r for r in found.values() if r.kind == "particles" and _key(r) in behind and r not in kept]
     return sorted(kept, key=lambda result: result.folder)
+
+
+def find_tables(run_folder: Path, files: Sequence[Path] | None = None) -> list[Path]:
+    """The tables of several results in `run_folder/tables`: those among `files`, or all where None."""
+    found = sorted((run_folder / "tables").glob("*.csv"))
+    found = [path for path in found if "." not in path.stem]
+    if files is None:
+        return found
+    wanted = {Path(path).resolve() for path in files}
+    return [path for path in found if path.resolve() in wanted]
 
 
 def _key(result: Result) -> tuple[str, ...]:

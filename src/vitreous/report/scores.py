@@ -37,6 +37,13 @@ QUANTITIES = {
     "oracle_f1": Quantity(
         "oracle F1", better="high", meaning="F1 at the threshold chosen with the truth in hand"
     ),
+    "centre_error": Quantity(
+        "centre error", "D", 3, "low", "median distance of hits from their true centres / diameter"
+    ),
+    "offset_x": Quantity("offset x", "px", 2, meaning="mean of pick − truth over hits"),
+    "offset_y": Quantity("offset y", "px", 2, meaning="mean of pick − truth over hits"),
+    "iou_one_to_one": Quantity("IoU, one to one", better="high", meaning="mean overlap of boxes, paired"),
+    "iou_one_to_one_f1": Quantity("F1 by IoU, one to one", better="high", meaning=f"{_BOXES}, paired"),
     "median_distance": Quantity(
         "centre error", "px", 1, "low", "median distance of hits from their true centres"
     ),

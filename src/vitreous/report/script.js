@@ -98,7 +98,7 @@
         const near = line.points.reduce((best, point) => Math.abs(point[0] - place.x) < Math.abs(best[0] - place.x) ? point : best);
         return `${line.label}  ${round(y0 + (bottom - near[1]) / (bottom - top) * (y1 - y0))}`;
       });
-      const head = svg.dataset.inverse ? (x > 0 ? `${round(1 / x)} Å` : "∞") : round(x);
+      const head = svg.dataset.inverse ? (x > 0 ? `${round(1 / x)} Å` : "∞") : round(svg.dataset.log ? Math.exp(x) : x);
       readout.textContent = [head, ...rows].join("\n");
       readout.hidden = false;
       readout.style.left = `${Math.min(event.clientX + 14, innerWidth - readout.offsetWidth - 8)}px`;

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from vitreous.report.blocks import Section
+from vitreous.report.comparison import comparison_section
 from vitreous.report.computing import computing_section, training_section
 from vitreous.report.ctf import ctf_section
 from vitreous.report.data import data_section
+from vitreous.report.experiments import experiments_section
 from vitreous.report.failures import failures_section
 from vitreous.report.maps import maps_section
 from vitreous.report.material import Material
@@ -26,7 +28,7 @@ from vitreous.report.records import (
     published_section,
     reproduce_section,
 )  # fmt: skip
-from vitreous.report.results import Run, find_results
+from vitreous.report.results import Run, find_results, find_tables
 from vitreous.report.settings import ReportSettings
 from vitreous.report.summary import tiles, verdict
 from vitreous.runtime.device import Runtime
@@ -96,9 +98,12 @@ def read_material(
     datasets = {name: Path(folder) for name, folder in dataset_folders.items()}
     results = find_results(run_folder, files)
     missing = [Path(path) for path in files or () if not Path(path).exists()]
-    run = Run(run_folder, results, datasets, dict(run_info), missing)
+    tables = find_tables(run_folder, files)
+    run = Run(run_folder, results, datasets, dict(run_info), missing, tables)
     folders = [result.folder for result in results] + list(datasets.values())
-    records = read_records(find_provenance(folders), [run_folder, *(folder for folder in datasets.values())])
+    gathered = [path.with_suffix(".provenance.json") for path in tables]
+    found = [*find_provenance(folders), *(path for path in gathered if path.exists())]
+    records = read_records(found, [run_folder, *(folder for folder in datasets.values())])
     return Material(run, settings, records, read_published(published))
 
 
@@ -117,7 +122,9 @@ def make_sections(material: Material) -> list[Section]:
     """The sections of the page in order."""
     return [
         data_section(material),
+        comparison_section(material),
         picking_section(material),
+        experiments_section(material),
         ctf_section(material),
         maps_section(material),
         training_section(material),

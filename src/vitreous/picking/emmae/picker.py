@@ -1,0 +1,268 @@
+"""cryo-EMMAE as a picker: training without labels, and candidates of a micrograph."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vitreous.errors import InputError, SettingsError, StageError, VitreousError
+from vitreous.io.coordinates import read_coordinates
+from vitreous.io.micrograph import read_micrograph
+from vitreous.picking.candidates import Candidates, Image
+from vitreous.picking.contamination import contamination_mask
+from vitreous.picking.emmae.components import area_rule_candidates, picks_of
+from vitreous.picking.emmae.kmeans import KMeans, cluster_stream
+from vitreous.picking.emmae.micrograph_clusters import Segmentation, segment
+from vitreous.picking.emmae.mixture_margin import mixture_segment
+from vitreous.picking.emmae.particle_cluster import particle_cluster, reference_cluster, token_mask
+from vitreous.picking.emmae.preprocess import Prepared, prepare
+from vitreous.picking.emmae.settings import EmmaeSettings
+from vitreous.picking.emmae.tokens import (
+    Encoder,
+    Tokens,
+    Whitening,
+    fit_whitening,
+    load_encoder,
+    token_map,
+)
+from vitreous.picking.emmae.training import train_autoencoder, untrained_encoder
+from vitreous.picking.emmae.windows import Picture
+from vitreous.picking.training import Source, Training
+from vitreous.picking.working import working_image
+from vitreous.runtime.device import Runtime
+
+log = logging.getLogger(__name__)
+KIND = "vitreous emmae 1"
+
+
+@dataclass(frozen=True)
+class EmmaeModel:
+    """What training leaves: the encoder (None for raw pixels), the clusters, and which is the particle."""
+
+    source: str
+    encoder: Encoder | None
+    clusters: KMeans
+    particle: int
+    whitening: Whitening | None = None
+
+
+def find_candidates(
+    image: Image,
+    pixel_size_A: float,
+    diameter_A: float,
+    contrast: str,
+    settings: EmmaeSettings,
+    runtime: Runtime,
+    model: EmmaeModel | None = None,
+) -> Candidates:
+    """Candidates of a micrograph (h, w); scores above 0 are particles.
+
+    Raises SettingsError without a model or with one whose tokens are of another source.
+    """
+    if model is None:
+        raise SettingsError("emmae needs a model", todo="train one (`models:` in the configuration)")
+    if model.source != settings.tokens.source:
+        raise SettingsError(
+            "the model was trained on other tokens", place="tokens.source",
+            found=settings.tokens.source, expected=model.source,
+        )  # fmt: skip
+    prepared = prepare(image, diameter_A / pixel_size_A, contrast, settings.preprocess)
+    contaminated = np.zeros(prepared.mask.shape, dtype=bool)
+    if settings.components.reject:
+        contaminated = contaminated_part(image, diameter_A / pixel_size_A, contrast, prepared)
+    tokens = tokens_of(prepared, model.encoder, settings, runtime, model.whitening)
+    segmentation = segment_micrograph(tokens, prepared.mask & ~contaminated, model, settings)
+    if settings.components.rule == "area":
+        return area_rule_candidates(segmentation, prepared, settings)
+    return picks_of(segmentation, prepared, settings, contaminated)
+
+
+def contaminated_part(
+    image: Image, diameter_px: float, contrast: str, prepared: Prepared
+) -> NDArray[np.bool_]:
+    """Carbon and ice of a micrograph on the grid (h, w) of its prepared image."""
+    work = working_image(image, diameter_px, contrast)
+    mask = contamination_mask(work).mask
+    rows, columns = (np.arange(n, dtype=float) for n in prepared.image.shape)
+    x, _ = prepared.to_full(np.zeros(len(columns)), columns)
+    _, y = prepared.to_full(rows, np.zeros(len(rows)))
+    row, column = (
+        np.clip(np.rint((at + 0.5) / work.bin - 0.5).astype(int), 0, side - 1)
+        for at, side in zip((y, x), mask.shape, strict=True)
+    )
+    there: NDArray[np.bool_] = mask[row[:, None], column]
+    return there
+
+
+def tokens_of(
+    prepared: Prepared,
+    encoder: Encoder | None,
+    settings: EmmaeSettings,
+    runtime: Runtime,
+    whitening: Whitening | None = None,
+) -> Tokens:
+    """The token map (rows, columns, d) of a prepared micrograph."""
+    device = runtime.torch_device()
+    size = prepared.diameter_px
+    return token_map(prepared.image, encoder, settings.tokens, size, device=device, whitening=whitening)
+
+
+def segment_micrograph(
+    tokens: Tokens, mask: NDArray[np.bool_], model: EmmaeModel, settings: EmmaeSettings
+) -> Segmentation:
+    """The particle cluster of a micrograph, as `settings.clusters.micrograph` says.
+
+    Tokens outside the `mask` (h, w) of the picture take no part: they would draw the clusters to the ice.
+    """
+    inside, how = token_mask(mask), settings.clusters.micrograph
+    if how == "mixture":
+        return mixture_segment(tokens, inside, model.clusters, model.particle)
+    refine = settings.clusters.refine if how == "refined" else []
+    return segment(tokens, inside, model.clusters, model.particle, refine)
+
+
+def load_model(path: Path, runtime: Runtime) -> EmmaeModel:
+    """A trained model; raises InputError for what is none."""
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for files that are not its own
+        raise InputError("not a model file", file=path, found=type(error).__name__) from error
+    if not isinstance(stored, dict) or stored.get("kind") != KIND:
+        raise InputError("not a model of cryo-EMMAE", file=path, expected=f"a model of kind '{KIND}'")
+    settings = EmmaeSettings.model_validate(stored["settings"])
+    encoder = None
+    if stored["state"] is not None:
+        device, pixels = runtime.torch_device(), (stored["mean"], stored["std"])
+        encoder = load_encoder(settings.network, stored["state"], *pixels, device)
+    whitening = None
+    if stored["whitening"] is not None:
+        whitening = Whitening(*(part.numpy() for part in stored["whitening"]))
+    clusters = KMeans(stored["centres"].numpy(), stored["counts"].numpy())
+    return EmmaeModel(settings.tokens.source, encoder, clusters, stored["particle"], whitening)
+
+
+def train(
+    sources: Sequence[Source], settings: EmmaeSettings, runtime: Runtime, folder: Path | None = None
+) -> Training:
+    """Train the autoencoder on micrographs, cluster their tokens, name the particles' cluster; no labels.
+
+    Prepared micrographs lie in `folder` in 8 bits, checkpoints too. Micrographs that cannot be used are left
+    out. Raises StageError where none can be used.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        held = _hold_all(sources, settings, Path(scratch))
+        if not held:
+            raise StageError("no micrograph to train on", found=f"{len(sources)} that cannot be used")
+        encoder, rows = _encoder([item.picture for item in held], settings, runtime, folder)
+
+        def maps(whitening: Whitening | None = None) -> Iterator[tuple[Tokens, Prepared]]:
+            for prepared in (item.prepared() for item in held):
+                yield tokens_of(prepared, encoder, settings, runtime, whitening), prepared
+
+        def blocks(whitening: Whitening | None = None) -> Iterator[Tokens]:
+            return (tokens[token_mask(prepared.mask)] for tokens, prepared in maps(whitening))
+
+        whitening = fit_whitening(blocks()) if settings.tokens.whiten else None
+        seed, chosen = runtime.key("clusters") % 2**32, settings.clusters
+        clusters = cluster_stream(lambda: blocks(whitening), chosen.clusters, sample=chosen.sample, seed=seed)
+        if chosen.reference is None:
+            particle = particle_cluster(maps(whitening), clusters)
+        else:
+            particle = _by_reference(
+                chosen.reference, sources[0], encoder, whitening, clusters, settings, runtime
+            )
+    log.info("clusters of %s tokens, particles: number %d", clusters.counts.tolist(), particle)
+    model = EmmaeModel(settings.tokens.source, encoder, clusters, particle, whitening)
+    return Training(_stored(model, settings), rows)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A prepared micrograph whose picture lies in a file of 8-bit levels."""
+
+    picture: Picture
+    frame: Prepared  # without its image
+
+    def prepared(self) -> Prepared:
+        image = np.asarray(self.picture.levels, dtype=np.float32) / np.float32(255)
+        return replace(self.frame, image=image)
+
+
+def _hold_all(sources: Sequence[Source], settings: EmmaeSettings, scratch: Path) -> list[_Held]:
+    """The micrographs that can be used."""
+    held = []
+    for index, source in enumerate(sources):
+        try:
+            prepared = prepare(source.read(), source.diameter_px, source.contrast, settings.preprocess)
+        except VitreousError as error:
+            log.warning("%s: left out of the training: %s", source.name, error)
+            continue
+        path = scratch / f"{index}.npy"
+        np.save(path, np.rint(prepared.image * 255).astype(np.uint8))
+        picture = Picture(np.load(path, mmap_mode="r"), prepared.mask)
+        held.append(_Held(picture, replace(prepared, image=np.zeros((0, 0), np.float32))))
+    return held
+
+
+def _encoder(
+    pictures: Sequence[Picture], settings: EmmaeSettings, runtime: Runtime, folder: Path | None
+) -> tuple[Encoder | None, list[dict[str, float]]]:
+    """The encoder that `tokens.source` asks for and the log of its training."""
+    if settings.tokens.source == "raw":
+        return None, [{"micrographs": len(pictures)}]
+    if settings.tokens.source == "untrained":
+        return untrained_encoder(pictures, settings, runtime), [{"micrographs": len(pictures)}]
+    trained = train_autoencoder([partial(_same, picture) for picture in pictures], settings, runtime, folder)
+    device = runtime.torch_device()
+    encoder = load_encoder(settings.network, trained.state, trained.mean, trained.std, device)
+    return encoder, trained.log
+
+
+def _same(picture: Picture) -> Picture:
+    return picture
+
+
+def _by_reference(
+    reference: Path,
+    like: Source,
+    encoder: Encoder | None,
+    whitening: Whitening | None,
+    clusters: KMeans,
+    settings: EmmaeSettings,
+    runtime: Runtime,
+) -> int:
+    """The particle cluster by a micrograph with picks (STAR beside it, same stem), sampled as `like`."""
+    image = read_micrograph(reference)
+    prepared = prepare(image, like.diameter_px, like.contrast, settings.preprocess)
+    tokens = tokens_of(prepared, encoder, settings, runtime, whitening)
+    picks = read_coordinates(reference.with_suffix(".star"))
+    row, column = prepared.from_full(picks["x"].to_numpy(float), picks["y"].to_numpy(float))
+    return reference_cluster(tokens, clusters, row, column, prepared.diameter_px)
+
+
+def _stored(model: EmmaeModel, settings: EmmaeSettings) -> dict[str, Any]:
+    """The model as tensors and plain values."""
+    encoder, whitening = model.encoder, model.whitening
+    state = None if encoder is None else encoder.network.state_dict()
+    return {
+        "kind": KIND,
+        "settings": {"network": settings.network.model_dump(), "tokens": settings.tokens.model_dump()},
+        "state": None if state is None else {name: value.cpu() for name, value in state.items()},
+        "mean": encoder.mean if encoder else 0.0,
+        "std": encoder.std if encoder else 1.0,
+        "centres": torch.from_numpy(model.clusters.centres),
+        "counts": torch.from_numpy(model.clusters.counts),
+        "particle": model.particle,
+        "whitening": None
+        if whitening is None
+        else [torch.from_numpy(whitening.mean), torch.from_numpy(whitening.matrix)],
+    }

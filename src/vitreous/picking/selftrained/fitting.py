@@ -1,0 +1,142 @@
+"""Fitting the network: fields of pixels, turned, mirrored and jittered, and the risk of what they show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from vitreous.picking.candidates import Array
+from vitreous.picking.selftrained.labels import CONTAMINATION, ELSEWHERE, OPEN, PARTICLE
+from vitreous.picking.selftrained.loss import non_negative_risk
+from vitreous.picking.selftrained.network import ScoreNetwork
+from vitreous.picking.selftrained.settings import SelfTrainedSettings
+from vitreous.runtime.device import Runtime
+
+JITTER = 0.1  # standard deviation of the logarithm of the contrast, and of the brightness
+WARM_UP = 20  # steps in which the learning rate rises
+CENTRED = 0.5  # share of the fields that show a particle: in sparse micrographs few would
+
+
+@dataclass(frozen=True)
+class Example:
+    """A micrograph to fit: planes (2, h, w), labels (h, w), centres x, y (n, 2) of its particles.
+
+    `prior` is the share of particles among the data set's candidates that are not contamination.
+    """
+
+    dataset: str
+    planes: torch.Tensor
+    labels: NDArray[np.uint8]
+    particles: Array
+    prior: float
+
+
+def fit_network(
+    examples: Sequence[Example], settings: SelfTrainedSettings, runtime: Runtime
+) -> tuple[ScoreNetwork, float]:
+    """The fitted network and its mean loss over the last tenth of the steps; data sets count alike."""
+    device = runtime.torch_device()
+    rng = runtime.rng("selftrained fields", settings.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(runtime.key("selftrained weights", settings.seed))
+        network = ScoreNetwork(settings.width)
+    network = network.to(device).train()
+    rate, decay = settings.learning_rate, settings.weight_decay
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
+    groups = [[e for e in examples if e.dataset == name] for name in sorted({e.dataset for e in examples})]
+    losses = []
+    steps = _steps(examples, settings)
+    for step in range(steps):
+        fall = 0.5 + 0.5 * np.cos(np.pi * step / steps)
+        for group in optimiser.param_groups:
+            group["lr"] = rate * float(min(1.0, (step + 1) / WARM_UP) * fall)
+        turn = [groups[(step * settings.batch + k) % len(groups)] for k in range(settings.batch)]
+        drawn = [group[int(rng.integers(len(group)))] for group in turn]
+        fields = [draw_field(example, settings, rng) for example in drawn]
+        planes = torch.stack([planes for planes, _ in fields])
+        scores = network(planes.to(device, memory_format=torch.channels_last))
+        risks = [
+            _risk(
+                scores[members],
+                torch.stack([fields[k][1] for k in members]).to(device),
+                drawn[members[0]].prior,
+            )
+            for members in _same_dataset(drawn)
+        ]
+        loss = torch.stack(risks).mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    return network.eval(), float(np.mean(losses[-max(1, steps // 10) :]))
+
+
+def _steps(examples: Sequence[Example], settings: SelfTrainedSettings) -> int:
+    """Steps in which every place of the examples is seen `epochs` times."""
+    area = sum(example.labels.size for example in examples)
+    seen = settings.batch * (settings.field * settings.diameter_px) ** 2
+    return min(settings.max_steps, math.ceil(settings.epochs * area / seen))
+
+
+def draw_field(
+    example: Example, settings: SelfTrainedSettings, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A square field of an example, turned, mirrored, its contrast jittered: planes (2, n, n), labels (n, n).
+
+    A micrograph smaller than the field is filled up with what is outside of every image.
+    """
+    side = int(settings.field * settings.diameter_px)
+    corner = _corner(example, side, rng)
+    window = tuple(slice(start, start + side) for start in corner)
+    planes, labels = example.planes[(slice(None), *window)], torch.from_numpy(example.labels[window])
+    missing = (0, side - labels.shape[1], 0, side - labels.shape[0])
+    planes, labels = functional.pad(planes, missing), functional.pad(labels, missing)
+    gain, offset = float(np.exp(rng.normal(0, JITTER))), float(rng.normal(0, JITTER))
+    planes = torch.stack([(planes[0] * gain + offset) * planes[1], planes[1]])
+    turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
+    planes, labels = torch.rot90(planes, turns, (1, 2)), torch.rot90(labels, turns, (0, 1))
+    return (planes.flip(2), labels.flip(1)) if mirrored else (planes, labels)
+
+
+def _corner(example: Example, side: int, rng: np.random.Generator) -> tuple[int, int]:
+    """The first row and column of a field; every other one shows a particle."""
+    high = [max(length - side, 0) for length in example.labels.shape]
+    if len(example.particles) and rng.random() < CENTRED:
+        x, y = example.particles[int(rng.integers(len(example.particles)))]
+        place = np.array([y, x]) + rng.uniform(-0.9, -0.1, 2) * side
+    else:
+        place = rng.uniform(0, 1, 2) * (np.array(high) + 1)
+    row, column = (int(np.clip(np.floor(p), 0, h)) for p, h in zip(place, high, strict=True))
+    return row, column
+
+
+def _same_dataset(drawn: Sequence[Example]) -> list[list[int]]:
+    names = [example.dataset for example in drawn]
+    return [[k for k, name in enumerate(names) if name == chosen] for chosen in sorted(set(names))]
+
+
+def _risk(scores: torch.Tensor, labels: torch.Tensor, prior: float) -> torch.Tensor:
+    """What to descend on for scores and labels (b, n, n) of one data set.
+
+    Particles are the positives; they and the open candidates are the unlabelled. Contamination and what lies
+    elsewhere are negatives, each with half the weight. A label that is missing in the fields adds nothing.
+    """
+    particle, open_, dirty, elsewhere = (
+        scores[labels == value] for value in (PARTICLE, OPEN, CONTAMINATION, ELSEWHERE)
+    )
+    risk = scores.sum() * 0
+    unlabelled = torch.cat([particle, open_])
+    if len(particle):
+        risk = risk + non_negative_risk(particle, unlabelled, prior)[1]
+    elif len(open_):
+        risk = risk + (1 - prior) * functional.softplus(open_).mean()
+    for negatives in (dirty, elsewhere):
+        if len(negatives):
+            risk = risk + 0.5 * functional.softplus(negatives).mean()
+    return risk
