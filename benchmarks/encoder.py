@@ -51,7 +51,7 @@ def trained(preset: str, image: Image, steps: int, runtime: Runtime) -> Encoder:
     network = wide.network.model_copy(update={"start": "quick", "position_base": 32.0})
     settings = wide.model_copy(update={"training": training, "network": network})
     levels = np.round(image * 255).astype(np.uint8)
-    found = train_autoencoder([lambda: Picture(levels)], settings, runtime)
+    found = train_autoencoder([Picture(levels)], settings, runtime)
     print(f"{preset}: {steps} steps, loss {found.log[-1]['loss']:.3f}")
     return load_encoder(network, found.state, found.mean, found.std, CPU)
 

@@ -15,8 +15,8 @@ from vitreous.io.micrograph import read_micrograph
 from vitreous.metrics.pick_curve import best_threshold, threshold_curve
 from vitreous.metrics.pick_matching import match
 from vitreous.picking.blob import find_candidates
-from vitreous.picking.candidates import Candidates
 from vitreous.picking.blob_settings import BlobSettings
+from vitreous.picking.candidates import Candidates
 from vitreous.picking.structure import combined, median
 from vitreous.picking.threshold import Threshold, choose_threshold
 from vitreous.runtime.device import Runtime

@@ -14,9 +14,9 @@ from vitreous.io.micrograph import read_micrograph
 from vitreous.metrics.pick_curve import best_threshold, threshold_curve
 from vitreous.metrics.pick_matching import match
 from vitreous.picking.blob import find_candidates, noise_gain
+from vitreous.picking.blob_settings import BlobSettings
 from vitreous.picking.candidates import Candidates, Image
 from vitreous.picking.noise_maxima import expected_highest, maxima_density, too_strong_for_noise
-from vitreous.picking.blob_settings import BlobSettings
 from vitreous.picking.structure import combined, median
 from vitreous.picking.threshold import Threshold, choose_threshold
 from vitreous.runtime.device import Runtime

@@ -235,7 +235,7 @@ def pictures(count: int = 2) -> list[Picture]:
 
 
 def test_a_training_is_the_same_for_a_seed_and_another_for_another(tmp_path: Path) -> None:
-    read = [lambda held=held: held for held in pictures()]
+    read = pictures()
     first = train_autoencoder(read, TINY, Runtime(seed=1))
     again = train_autoencoder(read, TINY, Runtime(seed=1), tmp_path)
     other = train_autoencoder(read, TINY, Runtime(seed=2))

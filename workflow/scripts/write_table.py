@@ -1,7 +1,6 @@
 from pathlib import Path
 
 from vitreous.report.table_stages import write_table
-
 from vitreous.runtime.job import job, optional
 
 with job(snakemake) as runtime:

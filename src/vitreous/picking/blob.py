@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from vitreous.picking.blob_settings import BlobSettings
 from vitreous.picking.candidates import Array, Candidates, Image
 from vitreous.picking.evidence import detail_evidence
 from vitreous.picking.peaks import climb, local_maxima
-from vitreous.picking.blob_settings import BlobSettings
 from vitreous.picking.structure import skewness_significance
 from vitreous.picking.working import WorkingImage, picking_mask, white_noise_level, working_image
 from vitreous.runtime.device import Runtime

@@ -137,12 +137,12 @@ def typical_particle(field: LikenessField, row: Array, column: Array) -> Typical
     row, column = row[whole], column[whole]
     if len(row) < 2:
         return None
-    confident = max(2, int(CONFIDENT * len(row)))
+    confident = confident_count(len(row))
     profiles = field.profiles(row[:confident], column[:confident])
     far = ((profiles - np.median(profiles, axis=0)) ** 2).mean(axis=1)
     profile = profiles[far <= np.median(far)].mean(axis=0)
     shell = np.sign(disc_contrast(profile)) * ((ring_radii() > SHELL[0]) & (ring_radii() < SHELL[1]))
-    solid, hollow = (_grown(field, start, confident) for start in (profile, shell))
+    solid, hollow = (grown(field, start, confident) for start in (profile, shell))
     if solid is None or hollow is None:
         return solid
     return hollow if hollow.alikeness > CLEARLY * solid.alikeness else solid
@@ -156,10 +156,18 @@ def disc_contrast(profile: Array) -> float:
     return means[0] - means[1]
 
 
-def _grown(field: LikenessField, profile: Array, confident: int) -> Typical | None:
-    """By turns the places most like the average, which may be others, and their average."""
+def confident_count(places: int) -> int:
+    """How many of so many places are averaged."""
+    return max(2, int(CONFIDENT * places))
+
+
+def grown(field: LikenessField, profile: Array, confident: int, turns: int = ROUNDS) -> Typical | None:
+    """By turns the places most like the average, which may be others, and their average (rings,).
+
+    None where no place has any likeness.
+    """
     best: Typical | None = None
-    for _ in range(ROUNDS):
+    for _ in range(turns + 1):
         likeness = field.likeness(profile)
         x, y, value = local_maxima(likeness, field.mask, MIN_DISTANCE * field.diameter_px)
         if len(value) == 0:

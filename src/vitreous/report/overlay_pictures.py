@@ -18,7 +18,7 @@ PICKED = (255, 176, 0)  # amber stands out of grey for every kind of colour visi
 def write_overlay(
     path: Path, pixels: Image, picks: NDArray[np.float64], diameter_px: float, *, side_px: int = SIDE_PX
 ) -> None:
-    """Write a PNG of a micrograph (h, w), row 0 on top, with circles of the diameter around picks (n, 2) x, y.
+    """Write a PNG of a micrograph (h, w), row 0 on top, with circles of the diameter about picks (n, 2).
 
     The picture is filtered for the eye as in the report: a Gaussian of D/12 less one of 2 D.
     """

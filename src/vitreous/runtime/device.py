@@ -21,6 +21,7 @@ class Runtime:
     threads: int = 1
     seed: int = 0
     precision: str = "fp32"
+    processes: int = 1  # that a training may use, one a GPU
 
     def torch_device(self) -> torch.device:
         """The torch device; raises StageError where a GPU is asked for and none is there."""

@@ -64,8 +64,14 @@ def job(snakemake: Any) -> Iterator[Runtime]:
     log_to(Path(snakemake.log[0]) if snakemake.log else None)
     log = logging.getLogger(__name__)
     wanted = snakemake.config.get("compute", {}).get("device", "auto")
-    device = choose_device(wanted) if snakemake.resources.get("gpu", 0) else "cpu"
-    runtime = Runtime(device=device, threads=snakemake.threads, seed=int(snakemake.params.get("seed", 0)))
+    gpus = int(snakemake.resources.get("gpu", 0))
+    device = choose_device(wanted) if gpus else "cpu"
+    runtime = Runtime(
+        device=device,
+        threads=snakemake.threads,
+        seed=int(snakemake.params.get("seed", 0)),
+        processes=gpus if device == "cuda" else 1,
+    )
     log.info("device %s, %d threads, seed %d, %s", device, runtime.threads, runtime.seed, versions())
     log.info("settings that differ from the defaults:")
     log_settings(dict(snakemake.params.get("settings", None) or {}))

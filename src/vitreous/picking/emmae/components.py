@@ -23,7 +23,7 @@ from vitreous.picking.emmae.micrograph_clusters import Segmentation
 from vitreous.picking.emmae.particle_cluster import PATCH, Picture
 from vitreous.picking.emmae.published_picks import area_rule_picks
 from vitreous.picking.emmae.settings import EmmaeSettings
-from vitreous.picking.likeness import LikenessField, typical_particle
+from vitreous.picking.likeness import LikenessField, Typical, confident_count, grown, typical_particle
 from vitreous.picking.peaks import local_maxima, suppress
 
 Image = NDArray[np.float32]
@@ -63,41 +63,71 @@ def picks_of(
     picture: FramedPicture,
     settings: EmmaeSettings,
     contaminated: Mask | None = None,
+    profile: Array | None = None,
 ) -> Candidates:
     """Candidates of a micrograph, best first; scores above 0 are picks.
 
-    `contaminated` (h, w) is where the picture shall not be picked. The band `border` stays empty.
+    `contaminated` (h, w) is where the picture shall not be picked, `profile` (rings,) the typical particle of
+    the training set. The band `border` stays empty.
     """
     clean = picture.mask if contaminated is None else picture.mask & ~contaminated
-    find = _by_likeness if settings.components.reject else _by_margin
-    row, column, score = find(segmentation, picture, settings, clean)
+    if settings.components.reject:
+        row, column, score = _by_likeness(segmentation, picture, clean, settings.min_distance, profile)
+    else:
+        row, column, score = _by_margin(segmentation, picture, settings)
     kept = _pickable(row, column, picture, clean, settings.border)
     x, y = picture.to_full(row[kept], column[kept])
     return Candidates(x, y, score[kept], decision=0.0).best(settings.max_picks)
 
 
 def _by_likeness(
-    segmentation: Segmentation, picture: FramedPicture, settings: EmmaeSettings, clean: Mask
+    segmentation: Segmentation,
+    picture: FramedPicture,
+    clean: Mask,
+    min_distance: float,
+    profile: Array | None,
 ) -> tuple[Array, Array, Array]:
-    """Maxima of the likeness to the typical particle, less the level of what is as unlike it as can be."""
-    distance = settings.min_distance * picture.diameter_px
+    _, typical = typical_of(segmentation, picture, clean, min_distance, profile)
+    if typical is None:
+        return np.zeros(0), np.zeros(0), np.zeros(0)
+    return likely_picks(typical.likeness, picture, clean, min_distance)
+
+
+def typical_of(
+    segmentation: Segmentation,
+    picture: FramedPicture,
+    clean: Mask,
+    min_distance: float,
+    profile: Array | None,
+) -> tuple[LikenessField, Typical | None]:
+    """The typical particle of a micrograph, begun at the maxima of the margins or at a `profile` (rings,)."""
     fine = margin_map(segmentation.margin, picture, FILLING)
-    column, row, _ = local_maxima(fine.values, fine.inside, settings.min_distance * fine.diameter)
+    column, row, _ = local_maxima(fine.values, fine.inside, min_distance * fine.diameter)
     row, column = fine.to_working(row), fine.to_working(column)
     kept = _pickable(row, column, picture, clean, 0.0)
     field = LikenessField(picture.image, picture.mask, picture.diameter_px)
-    typical = typical_particle(field, row[kept], column[kept])
-    if typical is None:
-        return np.zeros(0), np.zeros(0), np.zeros(0)
-    x, y, score = local_maxima(typical.likeness, picture.mask, distance)
-    anti_x, anti_y, anti = local_maxima(-typical.likeness, picture.mask, distance)
+    if profile is None:
+        return field, typical_particle(field, row[kept], column[kept])
+    return field, grown(field, profile, confident_count(int(kept.sum())), turns=1)
+
+
+def likely_picks(
+    likeness: Image, picture: FramedPicture, clean: Mask, min_distance: float
+) -> tuple[Array, Array, Array]:
+    """Row, column, score (n,) of the maxima of a likeness map (h, w), less the level of what is as unlike.
+
+    Only the clean part of the picture decides the level.
+    """
+    distance = min_distance * picture.diameter_px
+    x, y, score = local_maxima(likeness, picture.mask, distance)
+    anti_x, anti_y, anti = local_maxima(-likeness, picture.mask, distance)
     usable = _pickable(y, x, picture, clean, 0.0)
     level = likeness_level(score[usable], anti[_pickable(anti_y, anti_x, picture, clean, 0.0)])
-    return y, x, score - level
+    return y[usable], x[usable], score[usable] - level
 
 
 def _by_margin(
-    segmentation: Segmentation, picture: FramedPicture, settings: EmmaeSettings, clean: Mask
+    segmentation: Segmentation, picture: FramedPicture, settings: EmmaeSettings
 ) -> tuple[Array, Array, Array]:
     """Components of the margins; the score is the highest margin of each less the level."""
     fine = margin_map(segmentation.margin, picture, PARTING)

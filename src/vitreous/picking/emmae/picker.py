@@ -6,7 +6,6 @@ import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vitreous.errors import InputError, SettingsError, StageError, VitreousError
+from vitreous.errors import InputError, SettingsError, StageError
 from vitreous.io.coordinates import read_coordinates
 from vitreous.io.micrograph import read_micrograph
-from vitreous.picking.candidates import Candidates, Image
-from vitreous.picking.contamination import contamination_mask
+from vitreous.picking.candidates import Array, Candidates, Image
 from vitreous.picking.emmae.components import area_rule_candidates, picks_of
+from vitreous.picking.emmae.dataset_typical import typical_of_all, typical_profiles
 from vitreous.picking.emmae.kmeans import KMeans, cluster_stream
 from vitreous.picking.emmae.micrograph_clusters import Segmentation, segment
 from vitreous.picking.emmae.mixture_margin import mixture_segment
@@ -35,9 +34,9 @@ from vitreous.picking.emmae.tokens import (
     token_map,
 )
 from vitreous.picking.emmae.training import train_autoencoder, untrained_encoder
+from vitreous.picking.emmae.training_set import Held, contaminated_part, hold_all
 from vitreous.picking.emmae.windows import Picture
 from vitreous.picking.training import Source, Training
-from vitreous.picking.working import working_image
 from vitreous.runtime.device import Runtime
 
 log = logging.getLogger(__name__)
@@ -46,13 +45,17 @@ KIND = "vitreous emmae 1"
 
 @dataclass(frozen=True)
 class EmmaeModel:
-    """What training leaves: the encoder (None for raw pixels), the clusters, and which is the particle."""
+    """What training leaves: the encoder (None for raw pixels), the clusters, and which is the particle.
+
+    `typical` is the rotational average (rings,) of the training set's particles.
+    """
 
     source: str
     encoder: Encoder | None
     clusters: KMeans
     particle: int
     whitening: Whitening | None = None
+    typical: Array | None = None
 
 
 def find_candidates(
@@ -83,24 +86,7 @@ def find_candidates(
     segmentation = segment_micrograph(tokens, prepared.mask & ~contaminated, model, settings)
     if settings.components.rule == "area":
         return area_rule_candidates(segmentation, prepared, settings)
-    return picks_of(segmentation, prepared, settings, contaminated)
-
-
-def contaminated_part(
-    image: Image, diameter_px: float, contrast: str, prepared: Prepared
-) -> NDArray[np.bool_]:
-    """Carbon and ice of a micrograph on the grid (h, w) of its prepared image."""
-    work = working_image(image, diameter_px, contrast)
-    mask = contamination_mask(work).mask
-    rows, columns = (np.arange(n, dtype=float) for n in prepared.image.shape)
-    x, _ = prepared.to_full(np.zeros(len(columns)), columns)
-    _, y = prepared.to_full(rows, np.zeros(len(rows)))
-    row, column = (
-        np.clip(np.rint((at + 0.5) / work.bin - 0.5).astype(int), 0, side - 1)
-        for at, side in zip((y, x), mask.shape, strict=True)
-    )
-    there: NDArray[np.bool_] = mask[row[:, None], column]
-    return there
+    return picks_of(segmentation, prepared, settings, contaminated, model.typical)
 
 
 def tokens_of(
@@ -147,7 +133,8 @@ def load_model(path: Path, runtime: Runtime) -> EmmaeModel:
     if stored["whitening"] is not None:
         whitening = Whitening(*(part.numpy() for part in stored["whitening"]))
     clusters = KMeans(stored["centres"].numpy(), stored["counts"].numpy())
-    return EmmaeModel(settings.tokens.source, encoder, clusters, stored["particle"], whitening)
+    typical = None if stored["typical"] is None else stored["typical"].numpy()
+    return EmmaeModel(settings.tokens.source, encoder, clusters, stored["particle"], whitening, typical)
 
 
 def train(
@@ -159,58 +146,40 @@ def train(
     out. Raises StageError where none can be used.
     """
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        held = _hold_all(sources, settings, Path(scratch))
+        held = hold_all(sources, settings, Path(scratch))
         if not held:
             raise StageError("no micrograph to train on", found=f"{len(sources)} that cannot be used")
         encoder, rows = _encoder([item.picture for item in held], settings, runtime, folder)
 
-        def maps(whitening: Whitening | None = None) -> Iterator[tuple[Tokens, Prepared]]:
-            for prepared in (item.prepared() for item in held):
-                yield tokens_of(prepared, encoder, settings, runtime, whitening), prepared
+        def maps(whitening: Whitening | None = None) -> Iterator[tuple[Tokens, Prepared, Held]]:
+            for item in held:
+                prepared = item.prepared()
+                yield tokens_of(prepared, encoder, settings, runtime, whitening), prepared, item
 
         def blocks(whitening: Whitening | None = None) -> Iterator[Tokens]:
-            return (tokens[token_mask(prepared.mask)] for tokens, prepared in maps(whitening))
+            return (tokens[token_mask(item.clean)] for tokens, _, item in maps(whitening))
 
         whitening = fit_whitening(blocks()) if settings.tokens.whiten else None
         seed, chosen = runtime.key("clusters") % 2**32, settings.clusters
         clusters = cluster_stream(lambda: blocks(whitening), chosen.clusters, sample=chosen.sample, seed=seed)
         if chosen.reference is None:
-            particle = particle_cluster(maps(whitening), clusters)
+            particle = particle_cluster(
+                ((tokens, picture) for tokens, picture, _ in maps(whitening)), clusters
+            )
         else:
             particle = _by_reference(
                 chosen.reference, sources[0], encoder, whitening, clusters, settings, runtime
             )
-    log.info("clusters of %s tokens, particles: number %d", clusters.counts.tolist(), particle)
-    model = EmmaeModel(settings.tokens.source, encoder, clusters, particle, whitening)
+        log.info("clusters of %s tokens, particles: number %d", clusters.counts.tolist(), particle)
+        model = EmmaeModel(settings.tokens.source, encoder, clusters, particle, whitening)
+        if settings.components.reject:
+            found = typical_profiles(
+                (segment_micrograph(tokens, item.clean, model, settings), picture, np.asarray(item.clean))
+                for tokens, picture, item in maps(whitening)
+            )
+            pictures = [lambda item=item: (item.prepared(), np.asarray(item.clean)) for item in held]
+            model = replace(model, typical=typical_of_all(found, pictures, settings.min_distance))
     return Training(_stored(model, settings), rows)
-
-
-@dataclass(frozen=True)
-class _Held:
-    """A prepared micrograph whose picture lies in a file of 8-bit levels."""
-
-    picture: Picture
-    frame: Prepared  # without its image
-
-    def prepared(self) -> Prepared:
-        image = np.asarray(self.picture.levels, dtype=np.float32) / np.float32(255)
-        return replace(self.frame, image=image)
-
-
-def _hold_all(sources: Sequence[Source], settings: EmmaeSettings, scratch: Path) -> list[_Held]:
-    """The micrographs that can be used."""
-    held = []
-    for index, source in enumerate(sources):
-        try:
-            prepared = prepare(source.read(), source.diameter_px, source.contrast, settings.preprocess)
-        except VitreousError as error:
-            log.warning("%s: left out of the training: %s", source.name, error)
-            continue
-        path = scratch / f"{index}.npy"
-        np.save(path, np.rint(prepared.image * 255).astype(np.uint8))
-        picture = Picture(np.load(path, mmap_mode="r"), prepared.mask)
-        held.append(_Held(picture, replace(prepared, image=np.zeros((0, 0), np.float32))))
-    return held
 
 
 def _encoder(
@@ -221,14 +190,10 @@ def _encoder(
         return None, [{"micrographs": len(pictures)}]
     if settings.tokens.source == "untrained":
         return untrained_encoder(pictures, settings, runtime), [{"micrographs": len(pictures)}]
-    trained = train_autoencoder([partial(_same, picture) for picture in pictures], settings, runtime, folder)
+    trained = train_autoencoder(pictures, settings, runtime, folder)
     device = runtime.torch_device()
     encoder = load_encoder(settings.network, trained.state, trained.mean, trained.std, device)
     return encoder, trained.log
-
-
-def _same(picture: Picture) -> Picture:
-    return picture
 
 
 def _by_reference(
@@ -262,6 +227,7 @@ def _stored(model: EmmaeModel, settings: EmmaeSettings) -> dict[str, Any]:
         "centres": torch.from_numpy(model.clusters.centres),
         "counts": torch.from_numpy(model.clusters.counts),
         "particle": model.particle,
+        "typical": None if model.typical is None else torch.from_numpy(model.typical),
         "whitening": None
         if whitening is None
         else [torch.from_numpy(whitening.mean), torch.from_numpy(whitening.matrix)],

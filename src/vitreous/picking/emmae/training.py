@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from vitreous.nets.processes import run_in_processes
 from vitreous.nets.training import CHECKPOINT, Plan, is_of_run, train
 from vitreous.picking.emmae.settings import EmmaeSettings, MaeTrainingSettings
 from vitreous.picking.emmae.tokens import Encoder, new_network
 from vitreous.picking.emmae.windows import Picture, WindowDrawer
 from vitreous.runtime.device import Runtime
-from vitreous.runtime.files import atomic_path
 
 log = logging.getLogger(__name__)
 REFERENCE_BATCH = 256  # windows a step that the learning rate of the settings is meant for
@@ -34,20 +38,17 @@ class TrainedAutoencoder:
 
 
 def train_autoencoder(
-    pictures: Sequence[Callable[[], Picture]],
-    settings: EmmaeSettings,
-    runtime: Runtime,
-    folder: Path | None = None,
+    pictures: Sequence[Picture], settings: EmmaeSettings, runtime: Runtime, folder: Path | None = None
 ) -> TrainedAutoencoder:
-    """Train on pictures, each of which is asked for once and kept in 8 bits.
+    """Train on pictures, in as many processes as `runtime` has.
 
-    With `folder` the pictures lie there as files, mapped into memory, and checkpoints are written, from which
-    the same run goes on. A row of the log has epoch, loss, learning_rate, windows and seconds. Raises
-    StageError without a usable window and where the loss is not finite, InputError for a checkpoint of
-    another network.
+    With `folder` checkpoints are written there, from which the same run goes on. A row of the log has epoch,
+    loss, learning_rate, windows and seconds. Raises StageError without a usable window and where the loss is
+    not finite, InputError for a checkpoint of another network.
     """
-    held = [_held(read(), folder, number) for number, read in enumerate(pictures)]
-    drawer = WindowDrawer(held, settings.training, runtime)
+    if runtime.processes > 1 and "RANK" not in os.environ:
+        return _in_processes(pictures, settings, runtime, folder)
+    drawer = WindowDrawer(pictures, settings.training, runtime)
     log.info("%d windows an epoch, mean %.6f, deviation %.6f", drawer.count, drawer.mean, drawer.std)
     network = new_network(settings.network, runtime.generator("network"))
     identity = _identity(drawer, settings, runtime)
@@ -66,6 +67,38 @@ def train_autoencoder(
     )
     state = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
     return TrainedAutoencoder(state, drawer.mean, drawer.std, rows)
+
+
+def _in_processes(
+    pictures: Sequence[Picture], settings: EmmaeSettings, runtime: Runtime, folder: Path | None
+) -> TrainedAutoencoder:
+    """The same, a process a GPU; pictures go to them as files that are mapped into memory."""
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        place = Path(scratch)
+        for number, picture in enumerate(pictures):
+            np.save(place / f"{number}-levels.npy", picture.levels)
+            if picture.mask is not None:
+                np.save(place / f"{number}-mask.npy", picture.mask)
+        run_in_processes(runtime.processes, _train_of_files, place, len(pictures), settings, runtime, folder)
+        trained = torch.load(place / "trained.pt", weights_only=True)
+    return TrainedAutoencoder(**trained)
+
+
+def _train_of_files(
+    place: Path, count: int, settings: EmmaeSettings, runtime: Runtime, folder: Path | None
+) -> None:
+    """What each process does; the first leaves the result in `place`."""
+    pictures = [
+        Picture(*(_mapped(place / f"{number}-{part}.npy") for part in ("levels", "mask")))
+        for number in range(count)
+    ]
+    trained = train_autoencoder(pictures, settings, runtime, folder)
+    if os.environ["RANK"] == "0":
+        torch.save(asdict(trained), place / "trained.pt")
+
+
+def _mapped(path: Path) -> Any:
+    return np.load(path, mmap_mode="r") if path.exists() else None
 
 
 def untrained_encoder(pictures: Sequence[Picture], settings: EmmaeSettings, runtime: Runtime) -> Encoder:
@@ -100,19 +133,3 @@ def _identity(drawer: WindowDrawer, settings: EmmaeSettings, runtime: Runtime) -
         len(drawer.cells),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _held(picture: Picture, folder: Path | None, number: int) -> Picture:
-    """The same picture; with `folder`, as files there that are mapped into memory."""
-    if folder is None:
-        return picture
-    parts = {"levels": picture.levels, "mask": picture.mask}
-    mapped = {}
-    for name, pixels in parts.items():
-        if pixels is None:
-            continue
-        path = folder / f"picture-{number:05d}-{name}.npy"
-        with atomic_path(path) as part:
-            np.save(part, pixels)
-        mapped[name] = np.load(path, mmap_mode="r")
-    return Picture(mapped["levels"], mapped.get("mask"))

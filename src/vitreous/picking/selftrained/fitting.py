@@ -78,10 +78,10 @@ def fit_network(
 
 
 def _steps(examples: Sequence[Example], settings: SelfTrainedSettings) -> int:
-    """Steps in which every place of the examples is seen `epochs` times."""
-    area = sum(example.labels.size for example in examples)
-    seen = settings.batch * (settings.field * settings.diameter_px) ** 2
-    return min(settings.max_steps, math.ceil(settings.epochs * area / seen))
+    """How long to train: few labels are soon learnt by heart, the wrong ones too."""
+    particles = sum(len(example.particles) for example in examples)
+    wanted = max(settings.min_steps, math.ceil(settings.steps_per_particle * particles))
+    return min(settings.max_steps, wanted)
 
 
 def draw_field(

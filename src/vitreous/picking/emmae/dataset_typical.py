@@ -1,0 +1,75 @@
+"""The typical particle of a training set, from those of its micrographs.
+
+One micrograph's own average can settle beside the particles, as where most of them overlap; the others
+outvote it. Each micrograph then starts from the average of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitreous.picking.candidates import Array
+from vitreous.picking.emmae.components import FramedPicture, likely_picks, typical_of
+from vitreous.picking.emmae.micrograph_clusters import Segmentation
+from vitreous.picking.likeness import MIN_DISTANCE, LikenessField, ring_radii
+
+Mask = NDArray[np.bool_]
+AGREEMENT = 0.8  # correlation from which on two averages show the same
+ROUNDS = 3
+
+
+def typical_profiles(pictures: Iterable[tuple[Segmentation, FramedPicture, Mask]]) -> list[Array]:
+    """The rotational average (rings,) of each picture that has one, from its segmentation.
+
+    The mask (h, w) is where a picture may be picked.
+    """
+    typical = (typical_of(segmentation, picture, clean, MIN_DISTANCE, None)[1]
+               for segmentation, picture, clean in pictures)  # fmt: skip
+    return [one.profile for one in typical if one is not None]
+
+
+def typical_of_all(
+    profiles: Sequence[Array],
+    pictures: Sequence[Callable[[], tuple[FramedPicture, Mask]]],
+    min_distance: float,
+) -> Array | None:
+    """The rotational average (rings,) of the particles of all pictures; None where `profiles` has none.
+
+    Those of the pictures' own averages that agree with most others are taken together; then the picks which
+    that leads to are averaged, in turns. A picture is asked for when it is needed, with the mask (h, w) of
+    where it may be picked; `min_distance` of two picks is in diameters.
+    """
+    if not profiles:
+        return None
+    profile = consensus(profiles)
+    for _ in range(ROUNDS):
+        total, count = np.zeros_like(profile), 0
+        for read in pictures:
+            picture, clean = read()
+            field = LikenessField(picture.image, picture.mask, picture.diameter_px)
+            row, column, score = likely_picks(field.likeness(profile), picture, clean, min_distance)
+            taken = score >= 0
+            total += field.profiles(row[taken], column[taken]).sum(axis=0)
+            count += int(taken.sum())
+        if count == 0:
+            break
+        profile = total / count
+    return profile
+
+
+def consensus(profiles: Sequence[Array]) -> Array:
+    """The mean of those profiles (rings,) that agree with the one to which the others are nearest."""
+    weight = ring_radii()
+    unit = np.stack([_standardised(profile, weight) for profile in profiles])
+    correlation = (unit * weight) @ unit.T / weight.sum()
+    middle = int(np.argmax(np.median(correlation, axis=1)))
+    mean: Array = unit[correlation[middle] >= AGREEMENT].mean(axis=0)
+    return mean
+
+
+def _standardised(profile: Array, weight: Array) -> Array:
+    less = profile - np.average(profile, weights=weight)
+    return np.asarray(less / max(float(np.sqrt(np.average(less**2, weights=weight))), 1e-12))
