@@ -23,7 +23,14 @@ from vitreous.picking.emmae.micrograph_clusters import Segmentation
 from vitreous.picking.emmae.particle_cluster import PATCH, Picture
 from vitreous.picking.emmae.published_picks import area_rule_picks
 from vitreous.picking.emmae.settings import EmmaeSettings
-from vitreous.picking.likeness import LikenessField, Typical, confident_count, grown, typical_particle
+from vitreous.picking.likeness import (
+    CLEARLY,
+    LikenessField,
+    Typical,
+    confident_count,
+    grown,
+    typical_particle,
+)
 from vitreous.picking.peaks import local_maxima, suppress
 
 Image = NDArray[np.float32]
@@ -106,9 +113,14 @@ def typical_of(
     row, column = fine.to_working(row), fine.to_working(column)
     kept = _pickable(row, column, picture, clean, 0.0)
     field = LikenessField(picture.image, picture.mask, picture.diameter_px)
+    own = typical_particle(field, row[kept], column[kept])
     if profile is None:
-        return field, typical_particle(field, row[kept], column[kept])
-    return field, grown(field, profile, confident_count(int(kept.sum())), turns=1)
+        return field, own
+    common = grown(field, profile, confident_count(int(kept.sum())), turns=1)
+    # a set of other particles than those trained on has averages of its own
+    if own is None or (common is not None and own.alikeness <= CLEARLY * common.alikeness):
+        return field, common
+    return field, own
 
 
 def likely_picks(

@@ -42,9 +42,9 @@ def fit_network(
 ) -> tuple[ScoreNetwork, float]:
     """The fitted network and its mean loss over the last tenth of the steps; data sets count alike."""
     device = runtime.torch_device()
-    rng = runtime.rng("selftrained fields", settings.seed)
+    rng = runtime.rng("selftrained fields")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(runtime.key("selftrained weights", settings.seed))
+        torch.manual_seed(runtime.key("selftrained weights"))
         network = ScoreNetwork(settings.width)
     network = network.to(device).train()
     rate, decay = settings.learning_rate, settings.weight_decay
@@ -78,7 +78,7 @@ def fit_network(
 
 
 def _steps(examples: Sequence[Example], settings: SelfTrainedSettings) -> int:
-    """How long to train: few labels are soon learnt by heart, the wrong ones too."""
+    """How long to train: longer with more labels (see the settings)."""
     particles = sum(len(example.particles) for example in examples)
     wanted = max(settings.min_steps, math.ceil(settings.steps_per_particle * particles))
     return min(settings.max_steps, wanted)

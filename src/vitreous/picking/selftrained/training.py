@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,8 +69,12 @@ class Field:
         return int(np.count_nonzero(self.labels == label))
 
 
-def train(sources: Sequence[Source], settings: SelfTrainedSettings, runtime: Runtime) -> Training:
+def train(
+    sources: Sequence[Source], settings: SelfTrainedSettings, runtime: Runtime, folder: Path | None = None
+) -> Training:
     """Train the network on the micrographs of one or more data sets, without labels.
+
+    It takes minutes: `folder` is left empty.
 
     With too few unsuspicious picks nothing is trained: the model then is the start picker with contamination
     rejected, and the log says so. Returns the model and a row of the log. Micrographs that cannot be used
