@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +149,11 @@ def test_an_average_that_went_astray_is_outvoted() -> None:
     found = consensus([*good, astray])
     mean = np.mean(good, axis=0)
     assert np.corrcoef(found, mean)[0, 1] > 0.99
+
+
+def test_bright_particles_are_found_where_the_contrast_is_left_to_the_picture(tmp_path: Path) -> None:
+    settings = EmmaeSettings.model_validate({"tokens": {"source": "raw"}})
+    bright, centres = source(13, sign=-1.0)
+    model = trained(tmp_path, settings, [replace(bright, contrast="auto")])
+    found = find_candidates(bright.read(), 1.0, D, "auto", settings, RUNTIME, model)
+    assert len(match(centres, picks(found), D / 2)) >= 0.9 * len(centres)

@@ -242,3 +242,46 @@ def test_a_second_run_makes_no_table_again_and_the_report_shows_them(workspace: 
     assert run.status == 0, run.text[-3000:]
     page = (workspace.folder / "results/test/report.html").read_text()
     assert "Paired differences of F1" in page
+
+
+def _compared(groups: list[dict[str, Any]]) -> Config:
+    data = smallest()
+    data["datasets"]["other"] = {**data["datasets"]["simulated"], "seed": 5}
+    block = {"groups": groups, "pickers": ["log", "emmae"], "against": ["log"]}
+    return validate(data | {"comparisons": {"two": block}})
+
+
+def test_a_method_in_a_comparison_is_trained_for_each_group() -> None:
+    config = _compared(
+        [
+            {"name": "Both sets", "datasets": ["simulated", "other"]},
+            {"name": "inner", "datasets": ["simulated", "other"], "border_px": 20},
+        ]
+    )
+    trained = {name: model.train for name, model in config.models.picking.items() if name != "average"}
+    assert trained["emmae-on-simulated-and-1-more"].datasets == ["simulated", "other"]
+    folders = Plan(config).tables.comparison_folders("two")
+    assert folders["simulated"]["emmae"].endswith("simulated/picks/raw/emmae-on-simulated-and-1-more")
+    assert folders["other"]["log"].endswith("other/picks/raw/log")
+
+
+def test_a_group_may_take_models_of_other_sets_and_of_few_micrographs() -> None:
+    config = _compared(
+        [{"name": "far", "datasets": ["simulated"], "trained_on": ["other"], "training_micrographs": 2}]
+    )
+    model = config.models.picking["emmae-on-other-first-2"]
+    assert model.train is not None
+    assert (model.train.datasets, model.train.micrographs) == (["other"], 2)
+    assert (
+        Plan(config).tables.comparison_folders("two")["simulated"]["emmae"].endswith("emmae-on-other-first-2")
+    )
+
+
+def test_one_data_set_judged_by_two_trainings_in_one_comparison_is_refused() -> None:
+    with pytest.raises(SettingsError, match="with another training; compare apart"):
+        _compared(
+            [
+                {"name": "own", "datasets": ["simulated"]},
+                {"name": "far", "datasets": ["simulated"], "trained_on": ["other"]},
+            ]
+        )

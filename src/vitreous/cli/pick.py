@@ -61,7 +61,7 @@ def pick(
         Form | None,
         typer.Option("--form", help="RELION and cryoSPARC read star; box is EMAN's; default by the ending."),
     ] = None,
-    picker: Annotated[str, typer.Option(help="Picker, or a plugin as file.py:function.")] = "selftrained",
+    picker: Annotated[str, typer.Option(help="Picker, or a plugin as file.py:function.")] = "emmae",
     model: Annotated[
         Path | None, typer.Option(help="Trained model; default the one that comes along, if any.")
     ] = None,

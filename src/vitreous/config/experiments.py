@@ -7,7 +7,6 @@ name what they make.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -84,7 +83,7 @@ def group_variation(config: Config, picker: str, group: GroupSettings) -> Variat
     if not type(methods[picker]).NEEDS_MODEL:
         return Variation(picker, picker)
     learnt = tuple(group.trained_on or group.datasets)
-    where = learnt[0] if len(learnt) == 1 else re.sub(r"[^a-z0-9]+", "-", group.name.lower()).strip("-")
+    where = learnt[0] if len(learnt) == 1 else f"{learnt[0]}-and-{len(learnt) - 1}-more"
     name = trained_name(picker, where, group.training_micrographs)
     return Variation(name, picker, name, learnt, group.training_micrographs)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitreous.config.experiment_models import LatentsExperiment, PickingExperiment
+from vitreous.config.experiments import group_picker
 from vitreous.config.faults import unknown, without_truth
 from vitreous.config.models import Config
-from vitreous.metrics.settings import GroupSettings
+from vitreous.metrics.settings import ComparisonSettings
 from vitreous.picking.emmae.settings import EmmaeSettings
 
 METHODS = "experiments.picking.methods"
@@ -31,20 +32,21 @@ def comparison_faults(config: Config) -> Iterator[str]:
             where = f"{place}.groups.{index}"
             yield from unknown(f"{where}.datasets", group.datasets, config.datasets, "dataset")
             yield from unknown(f"{where}.trained_on", group.trained_on, config.datasets, "dataset")
-            yield from _shared_datasets(f"{where}.datasets", group, block.groups[:index])
+            yield from _shared_datasets(config, f"{where}.datasets", block, index)
             yield from without_truth(config, f"{where}.datasets", group.datasets)
             if group.name in names[:index]:
                 yield f"{where}.name: another group is called '{group.name}'"
 
 
-def _shared_datasets(place: str, group: GroupSettings, before: list[GroupSettings]) -> Iterator[str]:
+def _shared_datasets(config: Config, place: str, block: ComparisonSettings, index: int) -> Iterator[str]:
     """A data set that two groups of a comparison judge by differently trained models."""
-    key = ("datasets", "trained_on", "training_micrographs")
-    for other in before:
+    group = block.groups[index]
+    for other in block.groups[:index]:
         shared = sorted(set(group.datasets) & set(other.datasets))
-        alike = all(getattr(group, name) == getattr(other, name) for name in key)
-        learnt = bool(group.trained_on or other.trained_on)
-        if shared and learnt and not alike:
+        pairs = (
+            (group_picker(config, one, group), group_picker(config, one, other)) for one in block.pickers
+        )
+        if shared and any(mine != theirs for mine, theirs in pairs):
             yield f"{place}: '{shared[0]}' is in group '{other.name}' with another training; compare apart"
 
 

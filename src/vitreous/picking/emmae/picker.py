@@ -34,7 +34,7 @@ from vitreous.picking.emmae.tokens import (
     token_map,
 )
 from vitreous.picking.emmae.training import train_autoencoder, untrained_encoder
-from vitreous.picking.emmae.training_set import Held, contaminated_part, hold_all
+from vitreous.picking.emmae.training_set import Held, contaminated_part, contrast_of, hold_all
 from vitreous.picking.emmae.windows import Picture
 from vitreous.picking.training import Source, Training
 from vitreous.runtime.device import Runtime
@@ -78,6 +78,8 @@ def find_candidates(
             "the model was trained on other tokens", place="tokens.source",
             found=settings.tokens.source, expected=model.source,
         )  # fmt: skip
+    if contrast == "auto":
+        contrast = contrast_of(image, diameter_A / pixel_size_A)
     prepared = prepare(image, diameter_A / pixel_size_A, contrast, settings.preprocess)
     contaminated = np.zeros(prepared.mask.shape, dtype=bool)
     if settings.components.reject:

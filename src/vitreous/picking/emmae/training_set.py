@@ -17,6 +17,7 @@ from vitreous.picking.contamination import contamination_mask
 from vitreous.picking.emmae.preprocess import Prepared, prepare
 from vitreous.picking.emmae.settings import EmmaeSettings
 from vitreous.picking.emmae.windows import Picture
+from vitreous.picking.polarity import detected_contrast
 from vitreous.picking.training import Source
 from vitreous.picking.working import working_image
 
@@ -44,19 +45,28 @@ def hold_all(sources: Sequence[Source], settings: EmmaeSettings, folder: Path) -
     for index, source in enumerate(sources):
         try:
             image = source.read()
-            prepared = prepare(image, source.diameter_px, source.contrast, settings.preprocess)
+            contrast = source.contrast
+            if contrast == "auto":
+                contrast = contrast_of(image, source.diameter_px)
+            prepared = prepare(image, source.diameter_px, contrast, settings.preprocess)
         except VitreousError as error:
             log.warning("%s: left out of the training: %s", source.name, error)
             continue
         clean = prepared.mask
         if settings.components.reject:
-            clean = clean & ~contaminated_part(image, source.diameter_px, source.contrast, prepared)
+            clean = clean & ~contaminated_part(image, source.diameter_px, contrast, prepared)
         levels = np.rint(prepared.image * 255).astype(np.uint8)
         parts = {"levels": levels, "mask": prepared.mask, "clean": clean}
         mapped = {name: _mapped(folder / f"{index}-{name}.npy", part) for name, part in parts.items()}
         nothing = replace(prepared, image=np.zeros((0, 0), np.float32), mask=np.zeros((0, 0), bool))
         held.append(Held(Picture(mapped["levels"], mapped["mask"]), mapped["clean"], nothing))
     return held
+
+
+def contrast_of(image: Image, diameter_px: float) -> str:
+    """Whether the particles of a micrograph (H, W) are dark or bright, by the picture alone."""
+    work = working_image(image, diameter_px, "bright")  # as it is
+    return detected_contrast(work.image, work.mask, work.diameter_px)
 
 
 def contaminated_part(image: Image, diameter_px: float, contrast: str, prepared: Prepared) -> Mask:
