@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from shared import ROOT, shared
 
-from tests.shared import ROOT, shared
+from vitreous.io.micrograph import read_micrograph
+from vitreous.metrics.pick_matching import match
 from vitreous.picking.emmae import published_picks as published
+from vitreous.picking.emmae.picker import find_candidates, load_model, train
 from vitreous.picking.emmae.preprocess import prepare
 from vitreous.picking.emmae.settings import EmmaeSettings
+from vitreous.picking.training import Source
+from vitreous.runtime.device import Runtime
 
 EXAMPLE = "data/empiar-10028-061"
 DIAMETER = 25.0  # px of the 512 grid: the tool's default of 200 px on 4096
@@ -94,3 +102,21 @@ def test_published_settings_give_the_picture_of_the_restated_chain() -> None:
             np.corrcoef(moved.ravel(), expected.ravel())[0, 1]
             < np.corrcoef(found.ravel(), expected.ravel())[0, 1]
         )
+
+
+def test_micrograph_061_is_picked_better_than_published_without_a_label(tmp_path: Path) -> None:
+    folder = shared("data/empiar-10028-061")
+    image = read_micrograph(folder / "061_preprocessed.png")
+    centres = pd.read_csv(folder / "reference_particle_centres.csv")
+    # centres on the grid of 512 px, the picture has 1024
+    truth = 2 * centres[["col_512", "row_512"]].to_numpy(float) + 0.5
+    settings = EmmaeSettings.model_validate({"tokens": {"source": "raw"}, "border": 1 / 1.5})
+    runtime = Runtime()
+    source = Source("061", "061", 1.0, 56.0, "dark", lambda: image)
+    path = tmp_path / "model.pt"
+    torch.save(dict(train([source], settings, runtime).model), path)
+    found = find_candidates(image, 1.0, 56.0, "dark", settings, runtime, load_model(path, runtime))
+    picks = np.stack([found.x, found.y], axis=1)[found.score >= found.decision]
+    hits = match(truth, picks, 28.0)
+    # published: 0.832, with the same band without picks; 0.867 here, docs/picking.md says what bounds it
+    assert 2 * len(hits) / (len(truth) + len(picks)) > 0.85
