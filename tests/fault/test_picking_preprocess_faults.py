@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from discs import micrograph, scattered
 from numpy.typing import NDArray
 
-from tests.discs import micrograph, scattered
 from vitreous.errors import InputError
 from vitreous.picking.emmae.preprocess import prepare
 from vitreous.picking.emmae.settings import EmmaeSettings, PreprocessSettings

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from discs import discs, scattered
 from numpy.typing import NDArray
 from scipy import ndimage
+from shared import shared
 
-from tests.discs import discs, scattered
-from tests.shared import shared
 from vitreous.picking.contamination import contamination_mask
 from vitreous.picking.working import WorkingImage, working_image
 

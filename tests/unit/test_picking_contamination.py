@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from discs import discs, scattered
 from scipy import ndimage
 
-from tests.discs import discs, scattered
 from vitreous.picking.carbon import dilated, grown
 from vitreous.picking.contamination import Contamination, contamination_mask
 from vitreous.picking.working import WorkingImage, working_image

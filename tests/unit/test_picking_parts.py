@@ -281,7 +281,7 @@ def test_a_file_that_is_no_template_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a model file"):
         template.load_model(path, RUNTIME)
     torch.save({"kind": "something else"}, path)
-    with pytest.raises(InputError, match="not a template"):
+    with pytest.raises(InputError, match="another kind"):
         template.load_model(path, RUNTIME)
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from discs import micrograph, scattered
 from numpy.typing import NDArray
 
-from tests.discs import micrograph, scattered
 from vitreous.picking.emmae.background import local_statistics, region_weights
 from vitreous.picking.emmae.enhancement import published_shift
 from vitreous.picking.emmae.preprocess import Prepared, prepare, prepared_from_picture

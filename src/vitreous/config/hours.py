@@ -19,8 +19,8 @@ EMMAE_PASS, EMMAE_EPOCH, EMMAE_PREPARED = 0.0028, 0.0042, 0.0006
 EMMAE_TRAINING_GAIN = 65.0
 WINDOWS = 256  # of a published picture of 1024^2
 # Hours of one micrograph, where it is not as cheap as a filter; of training, by training micrograph.
-PICKING_OF = {"selftrained": 0.0004, "topaz": 0.006}
-TRAINING_OF = {"selftrained": 0.003}
+PICKING_OF = {"selftrained": 0.0004, "combined": 0.0008, "topaz": 0.006}
+TRAINING_OF = {"selftrained": 0.003, "combined": 0.004}
 
 
 def picking_hours(settings: Any) -> float:

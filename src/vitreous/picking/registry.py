@@ -46,6 +46,9 @@ VARIANTS: dict[str, Variant] = {
         f"{ROOM}.selftrained.picker:load_model",
         f"{ROOM}.selftrained.training:train",
     ),
+    "combined": Variant(
+        f"{ROOM}.combined:find_candidates", f"{ROOM}.combined:load_model", f"{ROOM}.combined:train"
+    ),
     "topaz": Variant(f"{ROOM}.topaz:find_candidates"),
 }
 

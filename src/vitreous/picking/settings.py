@@ -8,6 +8,7 @@ from pydantic import Field
 
 from vitreous.picking.base_settings import PickerBase
 from vitreous.picking.blob_settings import BlobSettings
+from vitreous.picking.combined_settings import CombinedSettings
 from vitreous.picking.emmae.settings import EmmaeSettings
 from vitreous.picking.selftrained.settings import SelfTrainedSettings
 
@@ -60,6 +61,12 @@ class PluginSettings(PickerBase):
 
 
 PickerSettings = Annotated[
-    BlobSettings | TemplateSettings | TopazSettings | EmmaeSettings | SelfTrainedSettings | PluginSettings,
+    BlobSettings
+    | TemplateSettings
+    | TopazSettings
+    | EmmaeSettings
+    | SelfTrainedSettings
+    | CombinedSettings
+    | PluginSettings,
     Field(discriminator="variant"),
 ]

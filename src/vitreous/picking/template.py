@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from scipy import fft
 
-from vitreous.errors import InputError, SettingsError, StageError, VitreousError
+from vitreous.errors import SettingsError, StageError, VitreousError
 from vitreous.picking.blob import blob_candidates, robust_spread, smoothed
 from vitreous.picking.candidates import Array, Candidates, Image
+from vitreous.picking.model_files import read_model
 from vitreous.picking.peaks import local_maxima
 from vitreous.picking.settings import TemplateSettings
 from vitreous.picking.structure import combined, median, skewness_significance
@@ -64,12 +65,7 @@ def find_candidates(
 
 def load_model(path: Path, runtime: Runtime) -> Array:
     """The profile (bins,) of a model file; raises InputError for what is no template."""
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for files that are not its own
-        raise InputError("not a model file", file=path, found=type(error).__name__) from error
-    if not isinstance(stored, dict) or stored.get("kind") != KIND:
-        raise InputError("not a template", file=path, expected=f"a model of kind '{KIND}'")
+    stored = read_model(path, KIND)
     profile: Array = stored["profile"].numpy().astype(float)
     return profile
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vitreous.errors import InputError, SettingsError, StageError
+from vitreous.errors import SettingsError, StageError
 from vitreous.io.coordinates import read_coordinates
 from vitreous.io.micrograph import read_micrograph
 from vitreous.picking.candidates import Array, Candidates, Image
@@ -36,6 +36,7 @@ from vitreous.picking.emmae.tokens import (
 from vitreous.picking.emmae.training import train_autoencoder, untrained_encoder
 from vitreous.picking.emmae.training_set import Held, contaminated_part, contrast_of, hold_all
 from vitreous.picking.emmae.windows import Picture
+from vitreous.picking.model_files import read_model
 from vitreous.picking.training import Source, Training
 from vitreous.runtime.device import Runtime
 
@@ -120,12 +121,11 @@ def segment_micrograph(
 
 def load_model(path: Path, runtime: Runtime) -> EmmaeModel:
     """A trained model; raises InputError for what is none."""
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for files that are not its own
-        raise InputError("not a model file", file=path, found=type(error).__name__) from error
-    if not isinstance(stored, dict) or stored.get("kind") != KIND:
-        raise InputError("not a model of cryo-EMMAE", file=path, expected=f"a model of kind '{KIND}'")
+    return restored(read_model(path, KIND), runtime)
+
+
+def restored(stored: Mapping[str, Any], runtime: Runtime) -> EmmaeModel:
+    """The model that a model file holds."""
     settings = EmmaeSettings.model_validate(stored["settings"])
     encoder = None
     if stored["state"] is not None:

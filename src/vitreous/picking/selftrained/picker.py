@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from vitreous.errors import InputError, SettingsError
+from vitreous.errors import SettingsError
 from vitreous.picking.candidates import Array, Candidates, Image
+from vitreous.picking.model_files import read_model
 from vitreous.picking.peaks import local_maxima
 from vitreous.picking.selftrained.network import ScoreNetwork
 from vitreous.picking.selftrained.scene import Scene, scene_of
@@ -96,12 +98,11 @@ def scene_maxima(scores: Image, scene: Scene, settings: SelfTrainedSettings) -> 
 
 def load_model(path: Path, runtime: Runtime) -> Model:
     """The model of a file; raises InputError for what is none."""
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for files that are not its own
-        raise InputError("not a model file", file=path, found=type(error).__name__) from error
-    if not isinstance(stored, dict) or stored.get("kind") != KIND:
-        raise InputError("not a self-trained network", file=path, expected=f"a model of kind '{KIND}'")
+    return restored(read_model(path, KIND), runtime)
+
+
+def restored(stored: Mapping[str, Any], runtime: Runtime) -> Model:
+    """The model that a model file holds."""
     if "start" in stored:
         return Model(float(stored["diameter_px"]), start=start_from(stored["start"]))
     network = ScoreNetwork(int(stored["width"]))
