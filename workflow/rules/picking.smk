@@ -14,7 +14,7 @@ rule train_picker:
         plan.benchmark("train/picking-{model}-{seed}.tsv")
     conda:
         "../../envs/picking.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 240 * attempt,
