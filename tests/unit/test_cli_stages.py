@@ -17,6 +17,7 @@ from vitreous.runtime.device import Runtime
 
 CENTRES = np.array([[60, 60], [190, 70], [70, 180], [190, 190]])
 SIZE = ["--pixel-size-A", "4", "--diameter-A", "120"]
+BLOB = ["--picker", "blob"]
 ON_CPU = ["--device", "cpu", "--threads", "1"]
 
 
@@ -36,7 +37,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_pick_finds_the_discs_and_names_the_users_own_files(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["pick", "mics", *SIZE, *ON_CPU, "--out", "out/picks.star"]) == 0
+    assert main(["pick", "mics", *SIZE, *ON_CPU, *BLOB, "--out", "out/picks.star"]) == 0
     picks = read_picks("out/picks.star")
     assert set(picks["micrograph"]) == {"../mics/a.mrc", "../mics/b.mrc"}
     found = picks[picks["micrograph"] == "../mics/a.mrc"][["x", "y"]].to_numpy()
@@ -50,7 +51,9 @@ def test_pick_finds_the_discs_and_names_the_users_own_files(
 def test_a_threshold_that_nothing_reaches_gives_an_empty_valid_file(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["pick", "mics/a.mrc", *SIZE, *ON_CPU, "--threshold", "1e6", "--out", "none.star"]) == 0
+    assert (
+        main(["pick", "mics/a.mrc", *SIZE, *ON_CPU, *BLOB, "--threshold", "1e6", "--out", "none.star"]) == 0
+    )
     assert len(read_picks("none.star")) == 0
     assert "0 picks in 1 micrographs" in capsys.readouterr().out
 
@@ -59,7 +62,7 @@ def test_one_bad_micrograph_of_two_is_named_and_the_other_picked(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("mics/b.mrc").write_bytes(Path("mics/b.mrc").read_bytes()[:5000])
-    assert main(["pick", "mics", *SIZE, *ON_CPU, "--out", "picks.csv"]) == 0
+    assert main(["pick", "mics", *SIZE, *ON_CPU, *BLOB, "--out", "picks.csv"]) == 0
     assert set(pd.read_csv("picks.csv")["micrograph"]) == {"mics/a.mrc"}
     assert "b.mrc" in capsys.readouterr().err
 
@@ -70,9 +73,9 @@ def test_a_header_that_disagrees_names_the_option_that_says_which_is_right(
     half = ["--pixel-size-A", "2", "--diameter-A", "120", *ON_CPU]
     assert main(["pick", "mics", *half]) == 1
     assert "--trust settings or --trust header" in capsys.readouterr().err
-    assert main(["pick", "mics", *half, "--trust", "header"]) == 0
+    assert main(["pick", "mics", *half, *BLOB, "--trust", "header"]) == 0
     by_header = read_picks("picks.star")
-    assert main(["pick", "mics", *SIZE, *ON_CPU, "--out", "as-stated.star"]) == 0
+    assert main(["pick", "mics", *SIZE, *ON_CPU, *BLOB, "--out", "as-stated.star"]) == 0
     pd.testing.assert_frame_equal(by_header, read_picks("as-stated.star"))
 
 
@@ -81,7 +84,7 @@ def test_messages_of_stages_name_the_users_files_and_options(
 ) -> None:
     image = np.zeros((256, 256), np.float32)
     write_image("mics/b.mrc", image, 4.0)  # constant: its header is good, its pixels are not
-    assert main(["pick", "mics", *SIZE, *ON_CPU, "--max-failed-share", "0"]) == 1
+    assert main(["pick", "mics", *SIZE, *ON_CPU, *BLOB, "--max-failed-share", "0"]) == 1
     said = capsys.readouterr().err
     assert "left out mics/b.mrc: constant image" in said
     last = said.splitlines()[-1]
@@ -89,17 +92,17 @@ def test_messages_of_stages_name_the_users_files_and_options(
     assert "--max-failed-share" in last
     assert ".vitreous" not in said
     assert "compute." not in said
-    assert main(["pick", "mics", *SIZE, *ON_CPU]) == 0
+    assert main(["pick", "mics", *SIZE, *ON_CPU, *BLOB]) == 0
     said = capsys.readouterr().out
     assert "in 1 micrographs" in said
     assert "1 of 2 micrographs left out" in said
 
 
-def test_a_picker_that_needs_a_model_says_which_option_gives_it(
+def test_a_picker_without_a_model_learns_from_the_micrographs_and_says_so(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["pick", "mics", *SIZE, "--picker", "template"]) == 1
-    assert "--model" in capsys.readouterr().err
+    assert main(["pick", "mics", *SIZE, *ON_CPU, "--picker", "template"]) == 0
+    assert "training on 2 micrographs" in capsys.readouterr().out
 
 
 def test_ctf_of_micrographs_without_rings_is_marked_as_failed(
