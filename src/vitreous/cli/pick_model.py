@@ -36,9 +36,11 @@ def model_for(
         return _trained(settings, loose, runtime, save)
     if save is not None:
         raise SettingsError("nothing is trained", place="--save-model", todo="give --train as well")
-    if shipped is not None:
-        print(f"model: {shipped.name}, which comes along; --train learns from these micrographs instead")
-    return shipped
+    if shipped is None:
+        return None
+    print("the encoder that comes along; its clusters are found in these micrographs, --train trains anew")
+    fixed = settings.training.model_copy(update={"encoder_from": shipped})
+    return _trained(settings.model_copy(update={"training": fixed}), loose, runtime, None)
 
 
 def _trained(settings: Any, loose: Loose, runtime: Runtime, save: Path | None) -> Path:
@@ -47,7 +49,8 @@ def _trained(settings: Any, loose: Loose, runtime: Runtime, save: Path | None) -
     if save is not None:
         refuse_overwriting(save, False)
     folder = loose.folder.parent / "model"
-    print(f"training on {len(loose.files)} micrographs")
+    if settings.variant != "emmae" or settings.training.encoder_from is None:
+        print(f"training on {len(loose.files)} micrographs")
     model = folder / "model.pt"
     train_picker(
         [loose.folder],

@@ -192,10 +192,23 @@ def _encoder(
         return None, [{"micrographs": len(pictures)}]
     if settings.tokens.source == "untrained":
         return untrained_encoder(pictures, settings, runtime), [{"micrographs": len(pictures)}]
+    given = settings.training.encoder_from
+    if given is not None:
+        return _given_encoder(given, settings, runtime), [{"micrographs": len(pictures)}]
     trained = train_autoencoder(pictures, settings, runtime, folder)
     device = runtime.torch_device()
     encoder = load_encoder(settings.network, trained.state, trained.mean, trained.std, device)
     return encoder, trained.log
+
+
+def _given_encoder(path: Path, settings: EmmaeSettings, runtime: Runtime) -> Encoder:
+    """The encoder of a trained model of the same sizes; raises SettingsError for others."""
+    stored = read_model(path, KIND)
+    if stored["state"] is None or stored["settings"]["network"] != settings.network.model_dump():
+        raise SettingsError("the model has another encoder", place="training.encoder_from", found=path)
+    found = restored(stored, runtime).encoder
+    assert found is not None
+    return found
 
 
 def _by_reference(

@@ -104,6 +104,9 @@ class MaeTrainingSettings(SettingsBlock):
     )
     checkpoint_every: int = Field(50, ge=1, description="epochs between two checkpoints")
     resume_from: Path | None = Field(None, description="a checkpoint to go on from")
+    encoder_from: Path | None = Field(
+        None, description="a trained model whose encoder is taken; only the clusters are found anew"
+    )
 
 
 class TokenSettings(SettingsBlock):
