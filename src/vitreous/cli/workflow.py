@@ -136,7 +136,11 @@ def refuse_missing_gpu(run: Run, profile: str, device: str | None) -> None:
 
 
 def _die_with_parent() -> None:
-    """Have the kernel send TERM to Snakemake when `vitreous run` is killed (PR_SET_PDEATHSIG)."""
+    """Have the kernel send TERM to Snakemake when `vitreous run` is killed (PR_SET_PDEATHSIG).
+
+    INT is heard again where `vitreous run` was begun in a script's background, which ignores it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
