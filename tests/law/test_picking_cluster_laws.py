@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from discs import discs, micrograph, scattered
+from discs import micrograph, scattered
 from numpy.typing import NDArray
 
-from vitreous.picking.centring import MAX_SHIFT, centred
 from vitreous.picking.emmae.component_level import crossing, likeness_level
 from vitreous.picking.emmae.kmeans import KMeans, cluster_stream, fit, lloyd_stream, plus_plus_start
 from vitreous.picking.emmae.micrograph_clusters import margin
@@ -113,33 +112,6 @@ def test_likeness_of_masked_places_is_nothing(rng: np.random.Generator) -> None:
     image = np.where(mask, rng.standard_normal((120, 120)), 1e4).astype(np.float32)
     found = LikenessField(image, mask, 20.0).likeness(np.linspace(-1, 1, 16))
     assert (found[:30] == 0).all() and np.abs(found).max() <= 1
-
-
-@pytest.mark.parametrize("hollow", [False, True])
-@pytest.mark.parametrize("sign", [1, -1])
-def test_centring_brings_shifted_centres_home(rng: np.random.Generator, hollow: bool, sign: int) -> None:
-    centres = scattered(rng, (480, 500), 60, 1.3 * D, 0.8 * D)
-    image = sign * micrograph(rng, (480, 500), centres, D, 1.0)
-    if hollow:
-        image += sign * 0.8 * discs((480, 500), centres, 0.5 * D).astype(np.float32)
-    shifted = centres + rng.uniform(-0.15 * D, 0.15 * D, centres.shape)
-    x, y = centred(image, np.ones(image.shape, bool), shifted[:, 0], shifted[:, 1], D)
-    error = np.stack([x, y], axis=1) - centres
-    assert np.median(np.hypot(*error.T)) < 0.04 * D
-    assert np.abs(error.mean(axis=0)).max() < 0.3  # px
-
-
-def test_centring_never_moves_a_centre_further_than_its_limit(rng: np.random.Generator) -> None:
-    image = rng.standard_normal((300, 300)).astype(np.float32)
-    start = rng.uniform(0, 299, (80, 2))
-    x, y = centred(image, np.ones(image.shape, bool), start[:, 0], start[:, 1], D)
-    assert np.hypot(x - start[:, 0], y - start[:, 1]).max() <= MAX_SHIFT * D
-
-
-def test_centring_of_nothing_is_nothing(rng: np.random.Generator) -> None:
-    image = rng.standard_normal((300, 300)).astype(np.float32)
-    x, y = centred(image, np.ones(image.shape, bool), np.zeros(0), np.zeros(0), D)
-    assert len(x) == len(y) == 0
 
 
 def test_the_typical_particle_is_found_though_half_of_the_starts_are_ice(rng: np.random.Generator) -> None:
