@@ -131,7 +131,7 @@ def test_nan_voxels_are_refused_with_their_place_and_never_written(good: Path, t
     changed(good, 1024 + 4 * at, np.float32(np.inf).tobytes())
     with pytest.raises(InputError, match=r"index \(2, 1, 3\): NaN or infinite values \(found 1 of them"):
         read_volume(good)
-    assert validate(good) == ["1 NaN or infinite values, the first at (2, 1, 3)"]
+    assert validate(good) == ["1 NaN or infinite value, the first at (2, 1, 3)"]
     with pytest.raises(InputError, match="would be written"):
         write_volume(tmp_path / "b.mrc", np.full(SHAPE, np.nan), 1.5)
     assert not (tmp_path / "b.mrc").exists()

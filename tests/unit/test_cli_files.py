@@ -78,7 +78,7 @@ def test_convert_counts_what_it_read_left_out_and_wrote(
 ) -> None:
     assert main(["convert", "picks.star", "picks.csv", "--min-score", "0.5"]) == 0
     said = capsys.readouterr().out
-    assert "2 picks of 1 micrographs read" in said
+    assert "2 picks of 1 micrograph read" in said
     assert "1 below 0.5 left out" in said
     assert len(pd.read_csv("picks.csv")) == 1
 

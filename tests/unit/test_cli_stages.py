@@ -55,7 +55,7 @@ def test_a_threshold_that_nothing_reaches_gives_an_empty_valid_file(
         main(["pick", "mics/a.mrc", *SIZE, *ON_CPU, *BLOB, "--threshold", "1e6", "--out", "none.star"]) == 0
     )
     assert len(read_picks("none.star")) == 0
-    assert "0 picks in 1 micrographs" in capsys.readouterr().out
+    assert "0 picks in 1 micrograph" in capsys.readouterr().out
 
 
 def test_one_bad_micrograph_of_two_is_named_and_the_other_picked(
@@ -94,7 +94,7 @@ def test_messages_of_stages_name_the_users_files_and_options(
     assert "compute." not in said
     assert main(["pick", "mics", *SIZE, *ON_CPU, *BLOB]) == 0
     said = capsys.readouterr().out
-    assert "in 1 micrographs" in said
+    assert "in 1 micrograph, threshold" in said
     assert "1 of 2 micrographs left out" in said
 
 
@@ -126,7 +126,7 @@ def test_extract_cuts_a_box_for_each_pick_and_counts_the_rest(
     write_picks("picks.star", pd.DataFrame([*rows, {"micrograph": "c.mrc", "x": 1.0, "y": 1.0}]))
     assert main(["extract", "mics", "--picks", "picks.star", *SIZE, "--box-px", "48", *ON_CPU]) == 0
     said = capsys.readouterr().out
-    assert "1 picks are of other micrographs and left out" in said
+    assert "1 pick of other micrographs left out" in said
     assert "8 particles: particles/particles.star" in said
     table = read_star("particles/particles.star")["particles"]
     assert set(table["rlnMicrographName"]) == {"../mics/a.mrc", "../mics/b.mrc"}
@@ -151,7 +151,7 @@ def test_simulate_pick_chain_knows_what_it_made(here: Path, capsys: pytest.Captu
     ]
     assert main(["simulate", "--out", "made", *options, *ON_CPU]) == 0
     said = capsys.readouterr().out
-    assert "1 micrographs with" in said
+    assert "1 micrograph with" in said
     assert "next: vitreous pick made/micrographs --pixel-size-A 6 --diameter-A 150" in said
     assert Dataset("made").info.targets[0].symmetry == "D2"
     assert main(["simulate", "--out", "made", *options]) == 1

@@ -123,7 +123,7 @@ def test_pictures_stay_as_they_are(folder: Path) -> None:
 def test_coordinates_of_absent_micrographs_are_counted_and_named(folder: Path) -> None:
     (folder / "mine/coords/stranger.csv").write_text("x,y\n1,2\n3,4\n")
     said = imported(folder).info.verified["coordinates"]
-    assert said.startswith("82 read, 2 of 1 micrographs that are not here (stranger")
+    assert said.startswith("82 read, 2 of 1 micrograph not here (stranger")
 
 
 def test_names_of_cryosparc_meet_those_of_the_files(folder: Path) -> None:
@@ -292,9 +292,7 @@ def test_empiar_10017_lite_comes_in_as_jpg_with_cryoppp_picks(tmp_path: Path) ->
     dataset = Dataset(tmp_path / "ds")
     truth = dataset.truth_picks()
     assert truth is not None and len(truth) == 629 and len(dataset.micrographs()) == 1
-    assert dataset.info.verified["coordinates"].startswith(
-        "4861 read, 4232 of 7 micrographs that are not here"
-    )
+    assert dataset.info.verified["coordinates"].startswith("4861 read, 4232 of 7 micrographs not here")
     assert "FIT BETTER" not in dataset.info.verified["coordinates"]
     wrong = given.model_copy(update={"flip_y": True})
     import_local(tmp_path / "ds", wrong, root=tmp_path)

@@ -140,7 +140,7 @@ def test_picks_files_hold_no_rows_or_many_and_refuse_what_is_outside(tmp_path: P
     assert len(read_picks(tmp_path / "e.star")) == 0 and list(read_picks(tmp_path / "e.star")) == list(
         picks()
     )
-    with pytest.raises(InputError, match=r"b.mrc, \(401, 20\).*found 1 picks, expected x < 400"):
+    with pytest.raises(InputError, match=r"b.mrc, \(401, 20\).*found 1 pick, expected x < 400"):
         beyond = picks(1).assign(micrograph="micrographs/b.mrc", x=401.0, y=20.0)
         write_picks(tmp_path / "b.star", beyond, shapes=SHAPES)
     write_star(tmp_path / "n.star", {"particles": pd.DataFrame({"rlnMicrographName": ["a"]})})

@@ -113,7 +113,7 @@ def test_an_empty_loop_is_an_empty_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("data_\nloop_\n_a\n_b\n1 2\n3\n4 5\n", "line 6.*found 1 fields, expected 2"),
+        ("data_\nloop_\n_a\n_b\n1 2\n3\n4 5\n", "line 6.*found 1 field, expected 2"),
         ("data_\nloop_\n_a\n_b\n1 2\n3 4 5\n", "line 6.*found 3 fields"),
         ("data_\nloop_\n_a\n_b\n1 2 3\n4\n", "line 5.*found 3 fields"),
         ("data_\nloop_\n_a\n_b\n1 2\n3", "line 6: the file ends inside a row"),

@@ -12,7 +12,7 @@ from discs import micrograph, scattered
 from vitreous.errors import InputError, SettingsError
 from vitreous.metrics.pick_matching import match
 from vitreous.picking.candidates import Candidates
-from vitreous.picking.combined import added, find_candidates, load_model, train
+from vitreous.picking.combined import added, find_candidates, knows, load_model, train
 from vitreous.picking.combined_settings import CombinedSettings
 from vitreous.picking.training import Source
 from vitreous.runtime.device import Runtime
@@ -42,6 +42,18 @@ def test_one_of_the_two_may_have_found_nothing() -> None:
     assert added(nothing, candidates((10, 10, 0.5)), D, SETTINGS).score.tolist() == pytest.approx([3.0])
     assert added(candidates((10, 10, 9.5)), nothing, D, SETTINGS).score.tolist() == pytest.approx([6.0])
     assert len(added(nothing, nothing, D, SETTINGS).x) == 0
+
+
+def test_a_network_that_finds_few_of_the_others_picks_learnt_another_molecule() -> None:
+    places = [(100.0 * k, 50.0) for k in range(12)]
+    likeness = candidates(*((x, y, 0.2) for x, y in places))
+    sure, unsure = (candidates(*((x + 2, y, odds) for x, y in places)) for odds in (0.3, -2.0))
+    assert knows(sure, likeness, D)
+    assert not knows(unsure, likeness, D)
+    assert not knows(candidates(*((x + D, y, 5.0) for x, y in places)), likeness, D)
+    assert not knows(candidates(), likeness, D)
+    # a handful of picks says nothing
+    assert knows(unsure, candidates(*((x, y, 0.2) for x, y in places[:5])), D)
 
 
 def test_it_learns_from_discs_without_labels_and_finds_others(tmp_path: Path) -> None:

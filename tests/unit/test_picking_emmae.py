@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vitreous.errors import InputError, SettingsError, StageError
 from vitreous.metrics.pick_matching import match
 from vitreous.picking.candidates import Candidates
-from vitreous.picking.emmae.dataset_typical import consensus
+from vitreous.picking.emmae.dataset_typical import SURE, believed, consensus
 from vitreous.picking.emmae.picker import EmmaeModel, find_candidates, load_model, train
 from vitreous.picking.emmae.settings import EmmaeSettings
 from vitreous.picking.likeness import ring_radii
@@ -89,12 +89,40 @@ def test_a_file_that_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
             load_model(tmp_path / name, RUNTIME)
 
 
+def test_a_model_file_with_settings_that_are_no_more_is_read(tmp_path: Path) -> None:
+    settings = EmmaeSettings.model_validate({"tokens": {"source": "raw"}})
+    stored = dict(train([source(4)[0]], settings, RUNTIME).model)
+    tokens = {**stored["settings"]["tokens"], "offsets": 1, "whiten": False}
+    older = {**stored, "settings": {**stored["settings"], "tokens": tokens}, "whitening": None}
+    torch.save(older, tmp_path / "older.pt")
+    model = load_model(tmp_path / "older.pt", RUNTIME)
+    np.testing.assert_array_equal(model.clusters.centres, stored["centres"].numpy())
+
+
 def test_the_same_seed_trains_the_same_model(tmp_path: Path) -> None:
     settings = EmmaeSettings.model_validate(TINY)
     held, _ = source(6)
     first, second = (train([held], settings, RUNTIME).model for _ in range(2))
     assert torch.equal(first["centres"], second["centres"])
     assert torch.equal(first["typical"], second["typical"])
+
+
+def test_each_set_that_was_trained_on_keeps_a_typical_particle_of_its_own(tmp_path: Path) -> None:
+    settings = EmmaeSettings.model_validate({"tokens": {"source": "raw"}})
+    one, centres = source(10, noise=0.3)
+    bright, _ = source(11, noise=0.3)
+    two = Source("other", "1", 1.0, D, "bright", lambda: -bright.read())
+    both = trained(tmp_path, settings, [one, two])
+    assert both.typical is not None and both.typical.shape[0] == 2
+    found = picks(find_candidates(one.read(), 1.0, D, "dark", settings, RUNTIME, both))
+    assert len(match(centres, found, D / 2)) >= 0.9 * len(centres)
+
+
+def test_an_average_of_few_particles_is_believed_only_where_there_is_no_other() -> None:
+    few, many = (np.ones(4), SURE - 1), (np.zeros(4), SURE)
+    assert believed([few, many]).tolist() == [[0, 0, 0, 0]]
+    assert believed([few, (np.full(4, 2.0), 3)]).tolist() == [[1, 1, 1, 1]]
+    assert believed([]) is None
 
 
 def test_bad_micrographs_are_left_out_and_nothing_but_bad_ones_end_the_training() -> None:

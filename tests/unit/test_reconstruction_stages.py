@@ -312,7 +312,7 @@ def test_picks_of_micrographs_that_are_not_here_are_counted_and_named(
     star = extracted(dataset, path)
     # Both batches see the three; they are counted once.
     assert counts(star)["unknown_micrograph"] == 3 and counts(star)["picks"] == 48
-    assert "3 picks of 1 micrographs that are not here left out (micrographs/strange.mrc)" in caplog.text
+    assert "3 picks of 1 micrograph not here left out (micrographs/strange.mrc)" in caplog.text
     write_picks(path, strange)
     with pytest.raises(InputError, match="no micrograph of the data set.*strange.*micrographs/m0.mrc"):
         extracted(dataset, path)

@@ -29,6 +29,21 @@ def test_axis_of_equal_values_still_has_a_width() -> None:
     assert made.low < 2.0 < made.high or made.low <= 2.0 < made.high
 
 
+@pytest.mark.parametrize("low, start", [(0.93, 0.9), (0.25, 0.2), (1.0, 0.9), (-0.004, 0.0), (math.nan, 0.7)])
+def test_share_axis_begins_at_the_tenth_below_the_lowest_end_and_ends_at_one(
+    low: float, start: float
+) -> None:
+    made = charts.share_axis("F1", [charts.Dot("a", max(low, 0.0) if low == low else 0.75, low, 1.0)])
+    assert (made.low, made.high) == (pytest.approx(start), 1.0)
+
+
+def test_the_name_of_a_mark_stands_over_the_curves() -> None:
+    x, y = charts.Axis("x", 0, 10, []), charts.Axis("y", 0, 1, [])
+    lines = [charts.Series("a", [0, 10], [0, 1])]
+    svg = charts.line_chart(lines, x, y, marks=[charts.Mark(3, "here", upright=True)], description="a line")
+    assert svg.index('class="mark"') < svg.index('class="curve"') < svg.index(">here<")
+
+
 def test_resolution_axis_is_linear_in_frequency_and_written_in_angstrom() -> None:
     made = charts.resolution_axis(1 / 3)
     texts = dict((text, place) for place, text in made.ticks)

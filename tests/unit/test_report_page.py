@@ -213,7 +213,7 @@ SCRIPT = """
   done.up = ordered(f1(), 1);
   const box = document.querySelector("[data-kind=hit]");
   box.click();
-  done.hidden = getComputedStyle(document.querySelector(".gallery path.hit")).display === "none";
+  done.hidden = getComputedStyle(document.querySelector(".gallery use.hit")).display === "none";
   document.querySelector("#theme").click();
   done.theme = ["light", "dark"].includes(document.documentElement.dataset.theme);
   done.narrow = document.documentElement.scrollWidth <= innerWidth;

@@ -21,8 +21,10 @@ from vitreous.report.counts import count_chart
 from vitreous.report.experiments import experiment_blocks, experiments_section
 from vitreous.report.markdown import markdown
 from vitreous.report.page import render
+from vitreous.report.picking import best_first
 from vitreous.report.published import read_published
 from vitreous.report.results import find_results, find_tables
+from vitreous.report.scores import part
 from vitreous.report.settings import ReportSettings
 from vitreous.report.stages import read_material
 from vitreous.report.table_stages import write_table
@@ -164,6 +166,25 @@ def test_table_1_stands_beside_the_printed_one() -> None:
     assert "**trained on empiar-10077**" in text  # printed although we have not trained there
     assert "Printed: means over 14 test sets." in text
     assert "**mean over training sets**" in text and "| *0.497* |" in text  # methods/picking.md §6
+
+
+def test_test_sets_go_down_where_there_are_more_of_them_than_methods() -> None:
+    about = {"picker": "emmae", "trained_on": "empiar-10291", "metric": "f1_micro", "training_micrographs": 1}
+    rows = [{**about, "dataset": f"set-{index}", "value": 0.1 * index} for index in range(3)]
+    table = _rows((*OF_EXPERIMENT, *COLUMNS), [*rows, {**about, "dataset": "mean-of-3", "value": 0.1}])
+    text = markdown(experiment_blocks("curve", table, read_published(PUBLISHED)))
+    assert "| test set | emmae · on empiar-10291 · 1 micrograph |" in text
+    assert "| set-2 | 0.200 |" in text
+
+
+def test_pictures_of_the_best_picker_of_each_data_set_come_first(made: FakeRun) -> None:
+    material = read_material(made.folder, made.datasets, ReportSettings(), PUBLISHED, {}, None)
+    scored = material.scores("picks")
+    ordered = best_first(material, material.run.of("picks"), scored)
+    f1 = {(part(one, "dataset"), part(one, "picker")): own["f1_micro"].value for one, own in scored.items()}
+    names = [(result.names["dataset"], result.names["picker"]) for result in ordered]
+    assert {dataset for dataset, _ in names[:2]} == set(made.datasets)
+    assert all(f1[best] >= f1[next(one for one in names[2:] if one[0] == best[0])] for best in names[:2])
 
 
 def test_a_curve_is_drawn_against_what_was_varied_with_a_level_line_for_the_rest(page: str) -> None:

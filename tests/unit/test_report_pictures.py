@@ -57,13 +57,23 @@ def test_marks_stand_on_their_particles_and_differ_in_shape() -> None:
         "miss": np.array([[0.0, 0.0]]),
         "false": np.array([[399, 199]]),
     }
-    svg = overlay(picture, picks, 40.0, "alt")
+    svg = overlay(picture, picks, 40.0, "alt", name="one", marks="picks-1")
     # Centre of pixel 201.5 of the original is (201.5 + 0.5) / 4 of the picture, in tenths; radius 100.
     assert "M405 255a100 100" in svg
     assert svg.count('class="halo') == 3 and {"hit", "miss", "false"} <= set(
-        re.findall(r'class="(\w+)" d', svg)
+        re.findall(r'<use class="(\w+)"', svg)
     )
     assert "h170v170h-170z" in svg
+
+
+def test_a_picture_that_is_shown_again_is_not_repeated() -> None:
+    picture, picks = Picture(b"x" * 300, 100, 50, 4.0), {"hit": np.array([[8.0, 8.0]])}
+    first = overlay(picture, picks, 40.0, "alt", name="one", marks="picks-1")
+    again = overlay(picture, picks, 40.0, "alt", name="one", marks="picks-2", again=True)
+    assert '<image id="one" href="data:' in first and '<use href="#one"/>' not in first
+    assert "data:" not in again and '<use href="#one"/>' in again
+    # Names of marks differ, so that each overlay draws its own.
+    assert set(re.findall(r'<path id="([\w-]+)"', first + again)) == {"picks-1-hit", "picks-2-hit"}
 
 
 def test_map_pictures_show_the_slice_and_the_sum_along_each_axis() -> None:

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from vitreous.report.blocks import count, duration, number
+from vitreous.report.blocks import count, duration, fixed, number, signed, span
 from vitreous.report.published import dataset_key
 from vitreous.report.scores import best_of, gather, published_beside, quantity, score_cell
 
@@ -31,6 +31,32 @@ def test_one_seed_keeps_the_interval_of_its_row() -> None:
     table = rows([0.5], "f1_micro").assign(low=0.4, high=0.6, spread_kind="bootstrap", unit="")
     (score,) = next(iter(gather(table).values())).values()
     assert (score.interval, score.spread_kind) == ("0.400–0.600", "bootstrap")
+
+
+def test_a_score_that_one_seed_does_not_have_is_no_failure_but_a_missing_resolution_is() -> None:
+    (centre,) = next(iter(gather(rows([math.nan], "median_distance")).values())).values()
+    assert (score_cell(centre, {}).text, score_cell(centre, {}).note) == ("–", "")
+    (resolution,) = next(iter(gather(rows([math.nan])).values())).values()
+    assert score_cell(resolution, {}).note == "1 failed"
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        (fixed(-0.05, 2), "−0.05"),
+        (fixed(-0.001, 2), "0.00"),
+        (number(-1234.5), "−1\u202f234"),
+        (count(-3), "−3"),
+        (signed(0.0004), "0.000"),
+        (signed(0.02), "+0.020"),
+        (signed(-0.02), "−0.020"),
+        (span(0.9, 0.95, 2), "0.90–0.95"),
+        (span(-0.01, 0.02, 2), "−0.01 to 0.02"),
+        (span(math.nan, 0.02, 2), ""),
+    ],
+)
+def test_a_negative_number_has_a_minus_sign_and_zero_has_none(text: str, expected: str) -> None:
+    assert text == expected
 
 
 @pytest.mark.parametrize(

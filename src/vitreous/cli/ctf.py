@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitreous.cli.examples import examples
 from vitreous.cli.options import (
+    AMPLITUDE_CONTRAST,
+    CS,
     MAX_FAILED_SHARE,
     PANEL,
+    VOLTAGE,
     Device,
     Force,
     MaxFailedShare,
@@ -44,14 +47,9 @@ def register(app: typer.Typer) -> None:
 def ctf(
     micrographs: Micrographs,
     pixel_size_A: PixelSize,
-    voltage_kv: Annotated[
-        float, typer.Option("--voltage-kv", min=10.0, max=1000.0, help="Acceleration voltage, kV.")
-    ],
-    cs_mm: Annotated[float, typer.Option("--cs-mm", min=0.0, max=20.0, help="Spherical aberration, mm.")],
-    amplitude_contrast: Annotated[
-        float,
-        typer.Option("--amplitude-contrast", min=0.0, max=1.0, help="Share of amplitude contrast, as 0.1."),
-    ],
+    voltage_kv: Annotated[float, VOLTAGE],
+    cs_mm: Annotated[float, CS],
+    amplitude_contrast: Annotated[float, AMPLITUDE_CONTRAST],
     out: Annotated[Path, typer.Option(help="STAR file to write.")] = Path("ctf.star"),
     min_quality: Annotated[
         float | None, typer.Option(min=0.0, max=0.99, help="A fit below counts as failed.")
@@ -77,14 +75,16 @@ def ctf(
     refuse_overwriting(out, force)
     settings = settings_of(CtfSettings, {"min_quality": min_quality, "phase_shift_deg": phase_shift_deg})
     runtime = stage_runtime(device, threads, 0, verbose)
-    optics = {"voltage_kv": voltage_kv, "cs_mm": cs_mm, "amplitude_contrast": amplitude_contrast}
-    known: dict[str, Any] = {
-        "pixel_size_A": pixel_size_A,
-        "trust": trust,
-        "max_failed_share": max_failed_share,
-        **optics,
-    }
-    with dataset_of(micrographs, scratch=out.parent, **known) as loose:
+    with dataset_of(
+        micrographs,
+        scratch=out.parent,
+        max_failed_share=max_failed_share,
+        pixel_size_A=pixel_size_A,
+        trust=trust,
+        voltage_kv=voltage_kv,
+        cs_mm=cs_mm,
+        amplitude_contrast=amplitude_contrast,
+    ) as loose:
         estimate_ctf_batch(
             loose.batch,
             loose.folder,

@@ -31,6 +31,7 @@ from vitreous.cli.options import (
     stage_runtime,
 )
 from vitreous.errors import InputError
+from vitreous.runtime.plural import plural
 
 if TYPE_CHECKING:
     from vitreous.cli.loose import Loose
@@ -97,16 +98,17 @@ def extract(
     settings = settings_of(ExtractionSettings, {"box_px": box_px, "pixel_size_A": rescale_A, "poses": wanted})
     runtime = stage_runtime(device, threads, seed, verbose)
     given = {"voltage_kv": voltage_kv, "cs_mm": cs_mm, "amplitude_contrast": amplitude_contrast}
-    known: dict[str, Any] = {
-        "pixel_size_A": pixel_size_A,
-        "contrast": contrast,
-        "targets": [{"name": "particle", "diameter_A": diameter_A}],
-        "trust": trust,
-        "max_failed_share": max_failed_share,
-        "particles": None if poses is None else str(existing(poses).resolve()),
+    with dataset_of(
+        micrographs,
+        scratch=out,
+        max_failed_share=max_failed_share,
+        diameter_A=diameter_A,
+        pixel_size_A=pixel_size_A,
+        contrast=contrast,
+        trust=trust,
+        particles=None if poses is None else str(existing(poses).resolve()),
         **_optics(ctf, given),
-    }
-    with dataset_of(micrographs, scratch=out, **known) as loose:
+    ) as loose:
         picked = _picks_of(picks, loose, flip_y)
         extract_batch(
             loose.batch,
@@ -121,7 +123,7 @@ def extract(
         )
         table = name_as_given(star, "particles", names_from(out, loose))
     _print_counts(star)
-    print(f"{len(table)} particles: {star}")
+    print(f"{plural(len(table), 'particle')}: {star}")
 
 
 def _print_counts(star: Path) -> None:
@@ -171,7 +173,7 @@ def _picks_of(file: Path, loose: Loose, flip_y: bool) -> Path:
             "no pick is of these micrographs", file=file, found=table["micrograph"][0], expected=first
         )
     if not known.all():
-        print(f"{int((~known).sum())} picks are of other micrographs and left out")
+        print(f"{plural(int((~known).sum()), 'pick')} of other micrographs left out")
     path = loose.folder.parent / "picks.star"
     loose.wording.aliases[path] = file
     write_picks(path, table[known].reset_index(drop=True))

@@ -10,6 +10,7 @@ import typer
 from vitreous.cli.examples import examples
 from vitreous.cli.options import Force, existing, refuse_overwriting
 from vitreous.errors import SettingsError, VitreousError
+from vitreous.runtime.plural import plural
 
 if TYPE_CHECKING:
     from vitreous.io.check import Report
@@ -56,7 +57,7 @@ def check(
             print(f"  remark: {_without_name(remark, path)}")
         faulty += bool(report.faults)
     if len(files) > 1:
-        print(f"{len(files) - faulty} of {len(files)} files without fault")
+        print(f"{len(files) - faulty} of {plural(len(files), 'file')} without fault")
     if faulty:
         raise typer.Exit(1)
 
@@ -92,11 +93,12 @@ def _dataset_facts(path: Path) -> tuple[str, list[str]]:
     dataset = Dataset(path)
     info, picks = dataset.info, dataset.truth_picks()
     facts = [
-        f"{len(dataset.micrographs())} micrographs, pixel size {info.pixel_size_A:g} Å, from {info.source}"
+        f"{plural(len(dataset.micrographs()), 'micrograph')}, pixel size {info.pixel_size_A:g} Å, "
+        f"from {info.source}"
     ]
-    facts += (
-        [f"{len(picks)} true picks in {len(dataset.annotated())} micrographs"] if picks is not None else []
-    )
+    if picks is not None:
+        annotated = plural(len(dataset.annotated()), "micrograph")
+        facts.append(f"{plural(len(picks), 'true pick')} in {annotated}")
     facts += [f"target '{one.name}', {one.diameter_A:g} Å, {one.symmetry}" for one in info.targets]
     return f"data set '{info.name}'", facts
 

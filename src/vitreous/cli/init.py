@@ -15,6 +15,7 @@ import typer
 from vitreous.cli.examples import examples
 from vitreous.cli.options import AmplitudeContrast, Contrast, Cs, Diameter, Force, PixelSize, Trust, Voltage
 from vitreous.errors import InputError, SettingsError, VitreousError
+from vitreous.runtime.plural import plural
 
 
 def register(app: typer.Typer) -> None:
@@ -127,7 +128,7 @@ def _check(found: Found, pixel_size_A: float, diameter_A: float, trust: str | No
     odd = [size for size in found.header_pixel_A if abs(size / pixel_size_A - 1) > 0.01]
     if odd and trust is None:
         raise SettingsError(
-            f"{len(odd)} of {found.count} headers state another pixel size",
+            f"another pixel size in {len(odd)} of {plural(found.count, 'header')}",
             place="--pixel-size-A",
             found=f"{odd[0]:.5g} Å in the header",
             expected=f"{pixel_size_A:g} Å",
@@ -178,11 +179,11 @@ def _with_coordinates(
 
 def _say(found: Found, optics: dict[str, float | None]) -> None:
     sizes = ", ".join(f"{count} of {w} x {h} px" for (h, w), count in sorted(found.shapes.items()))
-    print(f"{found.count} files in {found.folder}: {sizes}")
+    print(f"{plural(found.count, 'file')} in {found.folder}: {sizes}")
     if found.header_pixel_A:
         low, high = min(found.header_pixel_A), max(found.header_pixel_A)
         said = f"{low:.5g} Å" if high / low < 1.001 else f"{low:.5g} to {high:.5g} Å"
-        print(f"pixel size in {len(found.header_pixel_A)} headers: {said}")
+        print(f"pixel size in {plural(len(found.header_pixel_A), 'header')}: {said}")
     else:
         print("no header states a pixel size; yours is taken")
     for fault in found.faults[:5]:
@@ -242,7 +243,7 @@ def dataset_lines(
     return [
         "source: local",
         f"folder: {json.dumps(folder.as_posix(), ensure_ascii=False)}",
-        f"micrographs: {globs}  # {found.count} files",
+        f"micrographs: {globs}  # {plural(found.count, 'file')}",
         f"coordinates: {picks}  # compared with ours"
         if coordinates
         else '# coordinates: ["picks/*.star"]  # picks you have: the report then says how many are found',

@@ -173,8 +173,7 @@ def _f1(
     from vitreous.io.picks import read_picks
     from vitreous.metrics.pick_matching import match
 
-    target = {"name": "particle", "diameter_A": diameter_A}
-    with dataset_of(places, scratch=scratch, pixel_size_A=pixel_size_A, targets=[target]) as loose:
+    with dataset_of(places, scratch=scratch, pixel_size_A=pixel_size_A, diameter_A=diameter_A) as loose:
         shapes = {name: micrograph_shape(path) for name, path in loose.files.items()}
         files = sorted(known.iterdir()) if known.is_dir() else [known]
         truth = pd.concat([read_coordinates(file, micrograph_shapes=shapes) for file in files])

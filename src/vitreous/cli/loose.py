@@ -76,11 +76,17 @@ class Loose:
 
 @contextmanager
 def dataset_of(
-    places: Sequence[Path], *, scratch: Path, max_failed_share: float = MAX_FAILED_SHARE, **known: Any
+    places: Sequence[Path],
+    *,
+    scratch: Path,
+    max_failed_share: float = MAX_FAILED_SHARE,
+    diameter_A: float | None = None,
+    **known: Any,
 ) -> Iterator[Loose]:
     """A data set in standard form (links, in a temporary folder in `scratch`) for the time of a command.
 
-    `known` are fields of LocalSettings (pixel_size_A, voltage_kv, targets …); None leaves one unknown.
+    `diameter_A` is that of its one target; `known` are fields of LocalSettings (pixel_size_A, voltage_kv …).
+    None leaves one unknown.
     Errors and log lines of the block name the user's own files and options.
     """
     from vitreous.data.settings import LocalSettings
@@ -89,7 +95,8 @@ def dataset_of(
     files = find_micrographs(places)
     folder, globs = common_folder(files)
     fixed = {"folder": str(folder), "micrographs": globs, "batches": 1, "max_failed_share": max_failed_share}
-    settings = settings_of(LocalSettings, {**fixed, **known})
+    targets = [] if diameter_A is None else [{"name": "particle", "diameter_A": diameter_A}]
+    settings = settings_of(LocalSettings, {**fixed, "targets": targets, **known})
     scratch = scratch.resolve()
     scratch.mkdir(parents=True, exist_ok=True)
     by_name = {f"micrographs/{path.name}": path for path in files}

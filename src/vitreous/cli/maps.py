@@ -22,6 +22,7 @@ from vitreous.cli.options import (
     stage_runtime,
 )
 from vitreous.errors import InputError
+from vitreous.runtime.plural import plural
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +91,7 @@ def reconstruct(
     )
     facts = read_json(out / "reconstruct.json")
     print(
-        f"map of {facts['used']} of {facts['particles']} particles, symmetry {facts['symmetry']}, "
+        f"map of {facts['used']} of {plural(facts['particles'], 'particle')}, symmetry {facts['symmetry']}, "
         f"{facts['box_px']} px of {facts['pixel_size_A']:.4g} Å: {out / 'map.mrc'}"
     )
     if facts["status"] != "ok":

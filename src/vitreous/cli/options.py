@@ -42,14 +42,15 @@ MaxFailedShare = Annotated[
     float,
     typer.Option(min=0.0, max=1.0, help="End with an error where more of the micrographs fail."),
 ]
-Voltage = Annotated[
-    float | None, typer.Option("--voltage-kv", min=10.0, max=1000.0, help="Acceleration voltage, kV.")
-]
-Cs = Annotated[float | None, typer.Option("--cs-mm", min=0.0, max=20.0, help="Spherical aberration, mm.")]
-AmplitudeContrast = Annotated[
-    float | None,
-    typer.Option("--amplitude-contrast", min=0.0, max=1.0, help="Share of amplitude contrast, as 0.1."),
-]
+# The optics: optional for most commands, the plain options for those that need them.
+VOLTAGE = typer.Option("--voltage-kv", min=10.0, max=1000.0, help="Acceleration voltage, kV.")
+CS = typer.Option("--cs-mm", min=0.0, max=20.0, help="Spherical aberration, mm.")
+AMPLITUDE_CONTRAST = typer.Option(
+    "--amplitude-contrast", min=0.0, max=1.0, help="Share of amplitude contrast, as 0.1."
+)
+Voltage = Annotated[float | None, VOLTAGE]
+Cs = Annotated[float | None, CS]
+AmplitudeContrast = Annotated[float | None, AMPLITUDE_CONTRAST]
 Contrast = Annotated[
     Literal["dark", "bright"], typer.Option(help="How particles look in the micrographs as they are stored.")
 ]

@@ -27,6 +27,7 @@ from vitreous.cli.options import (
     stage_runtime,
 )
 from vitreous.errors import SettingsError, VitreousError
+from vitreous.runtime.plural import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,14 +92,15 @@ def pick(
     refuse_overwriting(out, force)
     settings = picker_settings(picker, threshold)
     runtime = stage_runtime(device, threads, seed, verbose)
-    known: dict[str, Any] = {
-        "pixel_size_A": pixel_size_A,
-        "contrast": contrast,
-        "targets": [{"name": "particle", "diameter_A": diameter_A}],
-        "trust": trust,
-        "max_failed_share": max_failed_share,
-    }
-    with dataset_of(micrographs, scratch=out.parent, **known) as loose:
+    with dataset_of(
+        micrographs,
+        scratch=out.parent,
+        max_failed_share=max_failed_share,
+        diameter_A=diameter_A,
+        pixel_size_A=pixel_size_A,
+        contrast=contrast,
+        trust=trust,
+    ) as loose:
         chosen = model_for(settings, model, loose, runtime, train=train, save=save_model)
         details = run_picker(loose, settings, chosen, runtime, max_failed_share)
         picks = read_picks(details / "picks.star")
@@ -152,7 +154,7 @@ def _draw(folder: Path, picks: pd.DataFrame, loose: Loose, diameter_px: float) -
             continue  # said above, with the micrographs that failed
         write_overlay(folder / f"{path.stem}.png", image, own[["x", "y"]].to_numpy(float), diameter_px)
         drawn += 1
-    print(f"{drawn} pictures in {folder}")
+    print(f"{plural(drawn, 'picture')} in {folder}")
 
 
 def picker_settings(picker: str, threshold: str) -> Any:
@@ -227,8 +229,9 @@ def _print_picks(picks: pd.DataFrame, loose: Loose, details: Path, threshold: st
     counts = picks["micrograph"].value_counts()
     each = [int(counts.get(name, 0)) for name in loose.files if name not in failed]
     how = "automatic" if automatic else "given"
-    spread = f" ({min(each)} to {max(each)} each)" if each else ""
-    print(f"{len(picks)} picks in {len(each)} micrographs{spread}, threshold {chosen:.4g} ({how})")
+    spread = f" ({min(each)} to {max(each)} each)" if len(each) > 1 else ""
+    found = f"{plural(len(picks), 'pick')} in {plural(len(each), 'micrograph')}{spread}"
+    print(f"{found}, threshold {chosen:.4g} ({how})")
     if failed or loose.unread:
-        count = len(failed) + loose.unread
-        print(f"{count} of {len(loose.files) + loose.unread} micrographs left out, as said above")
+        given = plural(len(loose.files) + loose.unread, "micrograph")
+        print(f"{len(failed) + loose.unread} of {given} left out, as said above")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitreous.cli.options import existing, refuse_overwriting
 from vitreous.errors import SettingsError
+from vitreous.runtime.plural import plural
 
 if TYPE_CHECKING:
     from vitreous.cli.loose import Loose
@@ -50,7 +51,7 @@ def _trained(settings: Any, loose: Loose, runtime: Runtime, save: Path | None) -
         refuse_overwriting(save, False)
     folder = loose.folder.parent / "model"
     if settings.variant != "emmae" or settings.training.encoder_from is None:
-        print(f"training on {len(loose.files)} micrographs")
+        print(f"training on {plural(len(loose.files), 'micrograph')}")
     model = folder / "model.pt"
     train_picker(
         [loose.folder],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vitreous.cli.examples import examples
+from vitreous.runtime.plural import plural
 
 if TYPE_CHECKING:
     from vitreous.cli.workflow import Run
@@ -77,7 +78,7 @@ def run(
             if status := workflow.call_snakemake(opened, first, lambda line: None):
                 print(f"the data sets could not be made again; `vitreous run` without {REFRESH} says why")
                 raise typer.Exit(status)
-    place = f"{cores} cores" if profile != "cluster" else "Slurm"
+    place = plural(cores, "core") if profile != "cluster" else "Slurm"
     print(f"{workflow.shown(opened.file)}: results in {workflow.shown(opened.folder)}, {place}", flush=True)
     screen = (
         DryScreen(verbose) if dry_run else Screen(opened.folder / "logs" / "snakemake.log", cores, verbose)
@@ -119,4 +120,4 @@ def _warn_of_stale(opened: Run) -> None:
     count = len(stale.stale_files(opened))
     if count:
         again = f"vitreous run {shown(opened.file)} --refresh-stale"
-        print(f"OLDER THAN THE CODE that made them: {count} results; `{again}` remakes them")
+        print(f"OLDER THAN THE CODE that made them: {plural(count, 'result')}; `{again}` remakes them")

@@ -9,6 +9,7 @@ from typing import TextIO
 from vitreous.cli.snakemake_log import SnakemakeLog, last_error, spoken_time
 from vitreous.cli.summary import summary
 from vitreous.cli.workflow import Run, shown
+from vitreous.runtime.plural import plural
 
 MOST_FAILURES = 8
 
@@ -59,13 +60,14 @@ class Screen:
         if status == 0 and reader.nothing_to_do:
             print(f"nothing to do: {shown(run.report)} is up to date")
         elif status == 0:
-            print(f"{reader.done} jobs done in {took}")
+            print(f"{plural(reader.done, 'job')} done in {took}")
             if run.report.exists():
                 print(f"report: {shown(run.report)}")
         else:
             self.open()
             self._failures(run)
-            print(f"failed after {took}, {reader.done} of {reader.total} jobs done; what is done is kept")
+            jobs = f"{reader.done} of {plural(reader.total, 'job')}"
+            print(f"failed after {took}, {jobs} done; what is done is kept")
 
     def _failures(self, run: Run) -> None:
         failures = list(self.reader.failures.values())

@@ -12,6 +12,7 @@ import typer
 from vitreous.cli.examples import examples
 from vitreous.cli.options import Device, Threads, stage_runtime
 from vitreous.errors import MissingToolError, VitreousError
+from vitreous.runtime.plural import plural
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +34,7 @@ def selftest(device: Device = "auto", threads: Threads = None) -> None:
     before = _last_run(key)
     seconds: dict[str, float] = {}
     wrong = 0
-    print(f"on {runtime.device}, {runtime.threads} threads")
+    print(f"on {runtime.device}, {plural(runtime.threads, 'thread')}")
     for name, ask in QUESTIONS.items():
         began = time.perf_counter()
         try:

@@ -21,6 +21,7 @@ from vitreous.cli.options import (
     stage_runtime,
 )
 from vitreous.errors import SettingsError
+from vitreous.runtime.plural import plural
 
 if TYPE_CHECKING:
     from vitreous.simulate.settings import SimulateSettings
@@ -161,8 +162,8 @@ def _say(out: Path, wanted: SimulateSettings) -> None:
 
     known = Dataset(out)
     picks = known.truth_picks()
-    count = 0 if picks is None else len(picks)
-    print(f"{wanted.micrographs} micrographs with {count} particles: {out}")
+    particles = plural(0 if picks is None else len(picks), "particle")
+    print(f"{plural(wanted.micrographs, 'micrograph')} with {particles}: {out}")
     target = known.info.targets[0]
     print(
         f"next: vitreous pick {out / 'micrographs'} --pixel-size-A {known.info.pixel_size_A:g} "

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vitreous.runtime.plural import plural
+
 STARTED = re.compile(r"^Job (\d+): (.*)$")
 RULE = re.compile(r"^(?:local)?(?:rule|checkpoint) (\S+):$")
 JOB_ID = re.compile(r"^    jobid: (\d+)$")
@@ -98,7 +100,7 @@ class SnakemakeLog:
 
     def _plan(self) -> str:
         rules = [f"{name} {count}" for name, count in self._counts.items() if name not in NOT_JOBS]
-        return f"{self.total} jobs: {', '.join(rules)}"
+        return f"{plural(self.total, 'job')}: {', '.join(rules)}"
 
     def _in_section(self, line: str) -> bool:
         """Take in a line of the jobs' table, a failed job's block or an exception; False after its end."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vitreous.config.hours import GPU_GAIN, picking_hours, training_gain, training_hours
 from vitreous.config.models import LocalDataset, SimulatedDataset
 from vitreous.config.plan import Plan
+from vitreous.runtime.plural import plural
 
 # Hours of one core (or one GPU where a rule uses it) for one micrograph of 4096^2.
 # ASSUME: measured on one core of a server CPU with the benchmarks of this repository, rounded up; GPU rules
@@ -32,7 +33,8 @@ class Estimate:
     def lines(self) -> list[str]:
         """The estimate as lines to print."""
         return [
-            f"plan from nothing: {self.jobs.total():,} jobs on {self.micrographs:,} micrographs",
+            f"plan from nothing: {plural(self.jobs.total(), 'job', form=',')} on "
+            f"{plural(self.micrographs, 'micrograph', form=',')}",
             f"expected: {self.disk_gb:,.1f} GB of disk, {self.cpu_hours:,.1f} core hours, "
             f"{self.gpu_hours:,.1f} GPU hours",
         ]
@@ -151,7 +153,8 @@ def named_lines(plan: Plan) -> list[str]:
         wanted, models = estimate(own), len(own.models_trained("picking"))
         picked = sum(1 for _ in own.combinations())
         lines.append(
-            f"picking_{name}, when named: {models:,} trainings, {picked:,} times a set is picked, "
+            f"picking_{name}, when named: {plural(models, 'training', form=',')}, a set is picked "
+            f"{plural(picked, 'time', form=',')}, "
             f"{wanted.cpu_hours:,.1f} core hours, {wanted.gpu_hours:,.1f} GPU hours"
         )
     return lines

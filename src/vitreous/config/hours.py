@@ -50,5 +50,4 @@ def _cost(settings: EmmaeSettings) -> float:
     """Cost of the network relative to the published one: about depth x width^2; none for raw pixels."""
     if settings.tokens.source == "raw":
         return 0.0
-    passes = settings.tokens.offsets**2 * len(settings.tokens.scales)
-    return passes * settings.network.depth * settings.network.width**2 / PUBLISHED_COST
+    return settings.network.depth * settings.network.width**2 / PUBLISHED_COST

@@ -19,6 +19,7 @@ from vitreous.io.micrograph import read_micrograph
 from vitreous.io.names import index_by_key, match_names, micrograph_key
 from vitreous.io.particles import ParticleSet
 from vitreous.io.picks import outside
+from vitreous.runtime.plural import plural
 
 Shapes = Mapping[str, tuple[int, int]]
 _COLUMNS = ["micrograph", "x", "y", "score"]
@@ -59,7 +60,7 @@ def merged_coordinates(
     text += f", {low} below min_score" if low else ""
     if strange:
         names = ", ".join(sorted(strange)[:3])
-        text += f", {sum(strange.values())} of {len(strange)} micrographs that are not here ({names} …)"
+        text += f", {sum(strange.values())} of {plural(len(strange), 'micrograph')} not here ({names} …)"
         _log.warning("%s: %s", files[0].parent, text)
     kept, more = _inside(picks, settings, shapes, files[0].parent)
     return kept, annotated, f"{text}, {more}"
@@ -156,7 +157,8 @@ def _inside(
     extent = f"coordinates up to ({picks['x'].max():.0f}, {picks['y'].max():.0f})"
     todo = "state coordinates_scale, or flip_y"
     if beyond.mean() > settings.max_outside_share if len(picks) else False:
-        what = f"{int(beyond.sum())} of {len(picks)} coordinates lie outside: of another size or binning"
+        given = plural(len(picks), "coordinate")
+        what = f"{int(beyond.sum())} of {given} lie outside: of another size or binning"
         raise InputError(what, file=place, found=extent, expected=f"micrographs of {w} x {h}", todo=todo)
     # particles fill a micrograph: 50 and more that keep to one corner are coordinates of a binned image
     corner = len(picks) >= 50 and picks["x"].max() < 0.6 * w and picks["y"].max() < 0.6 * h
@@ -165,5 +167,6 @@ def _inside(
         todo = "state coordinates_scale (1 if they are right)"
         raise InputError(what, file=place, found=extent, expected=f"micrographs of {w} x {h}", todo=todo)
     if beyond.any():
-        _log.warning("%s: %d coordinates outside their micrograph left out", place, int(beyond.sum()))
+        lost = plural(int(beyond.sum()), "coordinate")
+        _log.warning("%s: %s outside their micrograph left out", place, lost)
     return picks[~beyond].reset_index(drop=True), f"{int(beyond.sum())} outside their micrograph left out"

@@ -17,6 +17,7 @@ from vitreous.errors import InputError, StageError, VitreousError
 from vitreous.io.batches import batch_name, batch_of
 from vitreous.io.names import index_by_key, match_names, micrograph_key
 from vitreous.runtime.files import atomic_path
+from vitreous.runtime.plural import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,7 +160,7 @@ def _pixel_size(sources: Mapping[str, Path], settings: LocalSettings) -> tuple[f
     said = len(sources) - silent
     how = f"trusted: {settings.trust}" if settings.trust else "within 1 %"
     text = (
-        f"stated in {said} of {len(sources)} headers ({how})"
+        f"stated in {said} of {plural(len(sources), 'header')} ({how})"
         if said
         else "stated in no header; from the settings"
     )
@@ -183,7 +184,7 @@ def _particles(
         cs_to_particles(read_cs(path), file=path, flip_y=settings.flip_y) if is_cs else read_particles(path)
     )
     table = particles.particles.copy()
-    text = f"{len(table)} rows read"
+    text = f"{plural(len(table), 'row')} read"
     if "rlnMicrographName" in table:
         matched, unmatched = match_names(table["rlnMicrographName"], index_by_key(shapes))
         _refuse_no_match(path, matched, unmatched, shapes)

@@ -17,6 +17,7 @@ from vitreous.io.star import read_star
 from vitreous.runtime.device import Runtime
 from vitreous.runtime.files import atomic_path
 from vitreous.runtime.lock import Lock
+from vitreous.runtime.plural import plural
 from vitreous.runtime.provenance import write_provenance
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def import_dataset(
     with Lock(out.with_name(f".{out.name}.lock")):
         import_local(out, settings, root=".")
     sources = local_files(settings, root=".")
-    log.info("%s: %d files of %s", out, len(sources), settings.folder)
+    log.info("%s: %s of %s", out, plural(len(sources), "file"), settings.folder)
     plain = settings.model_dump(mode="json", exclude_defaults=True)
     stage = f"{STAGE}:import_dataset"
     write_provenance(provenance, stage=stage, settings=plain, inputs=sources, seed=runtime.seed)

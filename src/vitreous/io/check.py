@@ -16,6 +16,7 @@ from vitreous.io.micrograph import micrograph_shape, read_micrograph
 from vitreous.io.mrc import open_bytes, read_header, validate
 from vitreous.io.particles import DEFOCUS, GROUP, ParticleSet, image_locations, read_particles
 from vitreous.io.star import Block, read_star
+from vitreous.runtime.plural import plural
 
 _OPTICS = {
     "rlnVoltage": "voltage", "rlnSphericalAberration": "Cs", "rlnAmplitudeContrast": "amplitude contrast",
@@ -141,8 +142,8 @@ def _star_kind(blocks: dict[str, Block], tables: list[pd.DataFrame]) -> str:
 
 def _block_fact(name: str, block: Block) -> str:
     if isinstance(block, dict):
-        return f"data_{name}: {len(block)} values"
-    return f"data_{name}: {len(block)} rows of {block.shape[1]} columns"
+        return f"data_{name}: {plural(len(block), 'value')}"
+    return f"data_{name}: {plural(len(block), 'row')} of {plural(block.shape[1], 'column')}"
 
 
 def _particle_facts(particles: ParticleSet, path: Path) -> tuple[list[str], list[str]]:
@@ -161,7 +162,8 @@ def _particle_facts(particles: ParticleSet, path: Path) -> tuple[list[str], list
     if not len(particles):
         faults.append("no particles")
     try:
-        facts.append(f"{len({stack for stack, _ in image_locations(particles, path)})} stacks found")
+        stacks = {stack for stack, _ in image_locations(particles, path)}
+        facts.append(f"{plural(len(stacks), 'stack')} found")
     except VitreousError as error:
         faults.append(str(error))
     return facts, faults
@@ -171,14 +173,15 @@ def _check_cs(path: Path) -> Report:
     records = read_cs(path)
     names = records.dtype.names or ()
     groups = sorted({name.split("/")[0] for name in names if "/" in name})
-    facts = [f"{len(records)} records of {len(names)} fields", f"groups: {', '.join(groups)}"]
+    size = f"{plural(len(records), 'record')} of {plural(len(names), 'field')}"
+    facts = [size, f"groups: {', '.join(groups)}"]
     faults = []
     if "uid" not in names:
         faults.append("no uid")
     elif len(np.unique(records["uid"])) < len(records):
         faults.append("uid stands twice")
     if "blob/path" in names:
-        facts.append(f"{len(np.unique(records['blob/path']))} stacks")
+        facts.append(plural(len(np.unique(records["blob/path"])), "stack"))
         if "alignments3D/pose" not in names:
             faults.append("no 3D poses")
     for name in names:
@@ -190,7 +193,7 @@ def _check_cs(path: Path) -> Report:
 def _check_coordinates(path: Path) -> Report:
     kind = coordinate_kind(path)
     picks = read_coordinates(path, kind=kind)
-    facts = [f"{len(picks)} picks of {picks['micrograph'].nunique()} micrographs"]
+    facts = [f"{plural(len(picks), 'pick')} of {plural(picks['micrograph'].nunique(), 'micrograph')}"]
     faults = [] if len(picks) else ["no picks"]
     if len(picks):
         facts.append(
@@ -199,8 +202,8 @@ def _check_coordinates(path: Path) -> Report:
     if picks["score"].notna().any():
         facts.append(f"scores {picks['score'].min():.4g} to {picks['score'].max():.4g}")
         if kind == "cbox":
-            low = int((picks["score"] < 0.3).sum())
-            faults.append(f"{low} boxes below crYOLO's usual threshold 0.3: give a threshold")
+            low = plural(int((picks["score"] < 0.3).sum()), "box", "boxes")
+            faults.append(f"{low} below crYOLO's usual threshold 0.3: give a threshold")
     sizes = picks["diameter_px"].dropna().unique()
     if len(sizes):
         facts.append("boxes of " + ", ".join(f"{size:g}" for size in sizes[:5]) + " px")

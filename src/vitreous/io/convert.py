@@ -13,6 +13,7 @@ from vitreous.io.cryosparc import Records, cs_to_particles, filter_cs, read_cs
 from vitreous.io.micrograph import micrograph_shape
 from vitreous.io.particles import ParticleSet, find_file, read_particles, write_particles
 from vitreous.io.star import read_star
+from vitreous.runtime.plural import plural
 
 _IMAGES = (".mrc", ".map", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
@@ -28,18 +29,16 @@ def convert_particles(
     """
     path_in, path_out = Path(path_in), Path(path_out)
     particles = _read_any(path_in, flip_y)
+    read = f"{plural(len(particles), 'particle')} read from {path_in}"
     if path_out.suffix.lower() != ".cs":
         write_particles(path_out, particles)
-        return [f"{len(particles)} particles read from {path_in}", f"{len(particles)} written to {path_out}"]
+        return [read, f"{len(particles)} written to {path_out}"]
     if template is None:
         todo = "name the .cs file that the particles come from"
         raise InputError("a particle .cs is written as a filter of another", file=path_out, todo=todo)
     uids = matching_uids(read_cs(template), particles)
     written = filter_cs(template, uids, path_out)
-    return [
-        f"{len(particles)} particles read from {path_in}",
-        f"{written} records of {template} kept in {path_out}",
-    ]
+    return [read, f"{plural(written, 'record')} of {template} kept in {path_out}"]
 
 
 def matching_uids(records: Records, particles: ParticleSet) -> list[int]:
@@ -84,10 +83,12 @@ def convert_picks(
     path_in, path_out = Path(path_in), Path(path_out)
     shapes = micrograph_shapes(micrographs) if micrographs else None
     picks = read_coordinates(path_in, micrograph_shapes=shapes, kind=kind_in, flip_y=flip_y_in)
-    said = [f"{len(picks)} picks of {picks['micrograph'].nunique()} micrographs read from {path_in}"]
+    of = plural(picks["micrograph"].nunique(), "micrograph")
+    said = [f"{plural(len(picks), 'pick')} of {of} read from {path_in}"]
     if shapes is not None and len(strange := sorted(set(picks["micrograph"]) - set(shapes))):
         picks = picks[picks["micrograph"].isin(list(shapes))]
-        said.append(f"{len(strange)} micrographs are not in {micrographs}: {', '.join(strange[:5])}")
+        names = ", ".join(strange[:5])
+        said.append(f"{plural(len(strange), 'micrograph')} not in {micrographs}: {names}")
     if min_score is not None:
         low = picks["score"] < min_score
         picks = picks[~low]
@@ -97,7 +98,7 @@ def convert_picks(
     files = write_coordinates(
         path_out, picks, kind, shapes=shapes, box_px=box_px, flip_y=flip_y_out, exposures=records
     )
-    return [*said, f"{len(picks)} written to {path_out} ({kind}, {len(files)} files)"]
+    return [*said, f"{len(picks)} written to {path_out} ({kind}, {plural(len(files), 'file')})"]
 
 
 def micrograph_shapes(source: str | Path) -> dict[str, tuple[int, int]]:

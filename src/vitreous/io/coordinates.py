@@ -25,6 +25,7 @@ from vitreous.io.frames import Shapes, flipped_rows
 from vitreous.io.names import index_by_key, match_names, micrograph_key
 from vitreous.io.particles import find_file
 from vitreous.io.star import Block, read_star
+from vitreous.runtime.plural import plural
 
 __all__ = ["KINDS", "boxed", "coordinate_kind", "read_coordinates", "write_coordinates"]
 
@@ -143,7 +144,7 @@ def _read_boxes(path: Path, centred: bool) -> pd.DataFrame:
         count = count or len(words)
         if len(words) != count or count == 3:
             expected = count if count != 3 else "2, or 4 and more"
-            found = f"{len(words)} columns"
+            found = plural(len(words), "column")
             raise InputError(
                 "wrong number of columns", file=path, place=f"line {line}", found=found, expected=expected
             )
@@ -207,7 +208,7 @@ def _read_table(path: Path, separator: str) -> pd.DataFrame:
         if not any(word.strip() for word in words):
             continue
         if len(words) != len(header):
-            found = f"{len(words)} columns"
+            found = plural(len(words), "column")
             raise InputError(
                 "row with a wrong number of columns",
                 file=path,

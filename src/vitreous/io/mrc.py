@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from vitreous.errors import InputError
 from vitreous.io.mrc_header import HEADER_BYTES, MrcHeader, open_bytes, read_header
 from vitreous.runtime.files import atomic_path
+from vitreous.runtime.plural import plural
 
 __all__ = [
     "MrcHeader",
@@ -170,7 +171,7 @@ def validate(path: str | Path) -> list[str]:
     bad = int(np.count_nonzero(~np.isfinite(flat)))
     if bad:
         first = np.unravel_index(int(np.argmin(np.isfinite(flat))), array.shape)
-        faults.append(f"{bad} NaN or infinite values, the first at {tuple(map(int, first))}")
+        faults.append(f"{plural(bad, 'NaN or infinite value')}, the first at {tuple(map(int, first))}")
     elif flat.min() == flat.max():
         faults.append(f"all values equal {float(flat[0]):g}: standard deviation 0")
     return faults

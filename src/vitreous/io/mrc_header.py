@@ -15,6 +15,7 @@ import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
 from vitreous.errors import InputError
+from vitreous.runtime.plural import plural
 
 HEADER_BYTES = 1024
 # Mode -> type of one number on disk; 101 packs two 4-bit numbers into a byte (RELION, IMOD).
@@ -127,7 +128,7 @@ def _refuse_what_is_no_mrc(path: Path, raw: bytes) -> None:
     if name:
         raise InputError("not an MRC file", file=path, found=name, todo="fetch or make it again")
     if len(raw) < HEADER_BYTES:
-        found = f"{len(raw)} bytes"
+        found = plural(len(raw), "byte")
         raise InputError("too short for an MRC header", file=path, found=found, expected="1024 or more")
 
 
@@ -179,7 +180,7 @@ def _interpret(
     offset = HEADER_BYTES + int(fields["nsymbt"])
     end = offset + _data_bytes(nx, ny, nz, mode)
     if size is not None and size > end:
-        warnings.append(f"{size - end} bytes more than the header says; ignored")
+        warnings.append(f"{plural(size - end, 'byte')} more than the header says; ignored")
     axes = _axes(path, fields, remarks)
     kind, volumes = _kind(path, fields, remarks)
     dtype = np.dtype(MODES[mode]).newbyteorder(order)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from vitreous.errors import InputError
 from vitreous.io.mrc import MrcHeader, read_header
 from vitreous.io.star import Block, read_star, require_columns, row_line, write_star
+from vitreous.runtime.plural import plural
 
 GROUP = "rlnOpticsGroup"
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
@@ -182,8 +183,8 @@ def _say_other_pixel_sizes(
     other = [name for name, size_A in said.items() if abs(size_A - optics_A[name]) > 0.01 * optics_A[name]]
     if other:
         logging.getLogger(__name__).warning(
-            "%s: pixels of %.5g Å, as data_optics says, though the header of %s says %.5g Å (%d such stacks)",
-            star_path, optics_A[other[0]], other[0], said[other[0]], len(other),
+            "%s: pixels of %.5g Å, as data_optics says, though the header of %s says %.5g Å (%s)",
+            star_path, optics_A[other[0]], other[0], said[other[0]], plural(len(other), "such stack"),
         )  # fmt: skip
 
 
@@ -275,5 +276,6 @@ def _refuse_row(
     row = int(np.argmax(bad))
     line = row_line(file, block, row) if file is not None else None
     at = f"line {line}" if line is not None else f"row {row + 1}"
-    count = f"{table[label].iloc[row]}" + (f" (and {int(bad.sum()) - 1} more rows)" if bad.sum() > 1 else "")
+    more_rows = f" (and {plural(int(bad.sum()) - 1, 'more row')})" if bad.sum() > 1 else ""
+    count = f"{table[label].iloc[row]}{more_rows}"
     raise InputError(what, file=file, place=f"{at}, column {label}", found=count, **more)  # type: ignore[arg-type]

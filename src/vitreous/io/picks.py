@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vitreous.errors import InputError
 from vitreous.io.star import read_star, require_columns, write_star
+from vitreous.runtime.plural import plural
 
 COLUMNS = ("micrograph", "x", "y", "score")
 _LABELS = ("rlnMicrographName", "rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit")
@@ -55,7 +56,7 @@ def write_picks(
         first = picks[beyond].iloc[0]
         h, w = shapes[first["micrograph"]]
         place = f"{first['micrograph']}, ({first['x']:g}, {first['y']:g})"
-        found, expected = f"{int(beyond.sum())} picks", f"x < {w}, y < {h}"
+        found, expected = plural(int(beyond.sum()), "pick"), f"x < {w}, y < {h}"
         raise InputError(
             "picks outside the micrograph", file=path, place=place, found=found, expected=expected
         )

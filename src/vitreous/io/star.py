@@ -20,6 +20,7 @@ import pandas as pd
 
 from vitreous.errors import InputError
 from vitreous.runtime.files import atomic_path
+from vitreous.runtime.plural import plural
 
 Block = pd.DataFrame | dict[str, Any]
 
@@ -141,7 +142,7 @@ def _block_ranges(path: Path, lines: list[str]) -> Iterator[tuple[str, int, int]
     ]
     if not starts:
         html = any(line.lstrip().startswith("<") for line in lines[:20])
-        found = "HTML or XML" if html else f"{len(lines)} lines without one"
+        found = "HTML or XML" if html else f"{plural(len(lines), 'line')} without one"
         raise InputError("no data_ block: not a STAR file", file=path, found=found)
     for number, line in enumerate(lines[: starts[0] - 1], 1):
         if split_words(line):
@@ -266,7 +267,7 @@ def _split_rows(path: Path, lines: list[str], start: int, end: int, count: int) 
         "the file ends inside a row: truncated" if cut else "row with a wrong number of fields",
         file=path,
         place=f"line {number}",
-        found=f"{len(row)} fields",
+        found=plural(len(row), "field"),
         expected=count,
     )
 

@@ -54,7 +54,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Judged:
-    """One picker on one data set: counts by micrograph, the curve of its candidates, where its hits lie."""
+    """One picker on one data set: counts by micrograph, the curve of its candidates, where its hits lie.
+
+    `distances` (k,) and `offsets` (k, 2: x, y; pick − truth) of the hits in px.
+    """
 
     field: Field
     found: Found

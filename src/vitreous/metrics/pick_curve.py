@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vitreous.errors import InputError
 from vitreous.metrics.pick_matching import Points, hit_labels
 from vitreous.metrics.pick_scores import check_known, precision_recall_f1
+from vitreous.runtime.plural import plural
 
 CURVE = ["threshold", "count", "hits", "precision", "recall", "f1"]
 
@@ -35,6 +36,7 @@ def threshold_curve(
 ) -> pd.DataFrame:
     """Micro scores of the picks with score ≥ threshold for every score that occurs, highest first.
 
+    By micrograph: centres `truth` (n, 2: x, y), `picks` (m, 2) and their `scores` (m,), the radius in px.
     Columns threshold, count (picks), hits, precision, recall, f1. The hits are those of the best matching of
     the picks above each threshold, found in one pass (see `hit_labels`). A micrograph without candidates
     counts with all its particles. Raises InputError on unknown micrographs or scores that are not numbers.
@@ -88,7 +90,7 @@ def _labelled(
     for name in sorted(picks):
         score = np.asarray(scores[name], dtype=np.float64)
         if len(score) != len(picks[name]) or np.isnan(score).any():
-            raise InputError("a candidate has no score", place=name, found=f"{len(score)} scores")
+            raise InputError("a candidate has no score", place=name, found=plural(len(score), "score"))
         all_scores.append(score)
         all_labels.append(hit_labels(truth[name], picks[name], score, radius_px))
     return np.concatenate(all_scores), np.concatenate(all_labels)

@@ -29,7 +29,10 @@ MATCHES = ["micrograph", "kind", "x", "y", "score", "partner", "distance"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Picks and truth by micrograph, x, y in px; `truth` has an entry for each annotated micrograph."""
+    """Picks and truth (n, 2: x, y, px) and scores (n,) of the picks by micrograph.
+
+    `truth` has an entry for each annotated micrograph.
+    """
 
     truth: Mapping[str, Points]
     picks: Mapping[str, Points]

@@ -14,6 +14,7 @@ from vitreous.io.picks import read_picks
 from vitreous.metrics.pick_evaluation import points_by_micrograph
 from vitreous.metrics.pick_matching import Points
 from vitreous.metrics.settings import EvaluationSettings
+from vitreous.runtime.plural import plural
 
 log = logging.getLogger(__name__)
 PathLike = str | Path
@@ -59,9 +60,9 @@ def _annotated(table: pd.DataFrame, dataset: Dataset, names: list[str], file: Pa
     kept = table[table["micrograph"].isin(names)]
     if len(kept) < len(table):
         log.info(
-            "%s: %d of %d rows stand on micrographs without annotation and are left out",
+            "%s: %d of %s on micrographs without annotation left out",
             file,
             len(table) - len(kept),
-            len(table),
+            plural(len(table), "row"),
         )
     return kept

@@ -78,7 +78,7 @@ def edges_within(truth: Points, picks: Points, radius_px: float) -> Edges:
 
 
 def assign(edges: Edges, n_truth: int, n_picks: int) -> Indices:
-    """Indices of the chosen edges, in order of the truth: as many as possible, then of least total cost.
+    """Indices (k,) of the chosen edges, in order of the truth: as many as possible, then of least total cost.
 
     The graph falls apart into components that are solved one by one, which makes crowded micrographs cheap.
     """

@@ -34,7 +34,8 @@ def box_overlap(a: Points, b: Points, half_side: float) -> Points:
 def match_boxes(truth: Points, picks: Points, half_side: float, min_iou: float = 0.6) -> Matches:
     """Most pairs with IoU ≥ `min_iou`, then the largest sum of IoU; `distance` holds 1 − IoU.
 
-    The half side is in the unit of the coordinates, the square the published form uses.
+    Centres (n, 2) and (m, 2). The half side is in the unit of the coordinates, the square the published
+    form uses.
     """
     truth, picks = checked_points(truth), checked_points(picks)
     # Boxes that overlap at all are nearer than a side in x and in y, so within √2 sides.
@@ -51,8 +52,8 @@ def iou_one_to_one(
 ) -> OverlapScores:
     """IoU scores with each pick serving one particle: hits are the pairs of `match_boxes`, pooled.
 
-    The mean IoU is over all true particles, 0 for the unmatched; picks of a micrograph are counted even
-    where it has no truth, and truth where it has no picks.
+    Centres (n, 2) by micrograph. The mean IoU is over all true particles, 0 for the unmatched; picks of a
+    micrograph are counted even where it has no truth, and truth where it has no picks.
     """
     _check_side(half_side)
     empty = np.empty((0, 2))
@@ -70,9 +71,10 @@ def iou_published(
 ) -> OverlapScores:
     """The published form of paper 002's code, with its quirks, to compare with published numbers only.
 
-    Each particle takes the IoU of the nearest pick, which may serve several; a hit is IoU > 0.6, strictly; a
-    micrograph without picks is not counted at all; precision, recall are rounded to 3 digits and F1 is made
-    from the rounded values, so precision can exceed 1. Source: methods/picking.md §1.7.
+    Centres (n, 2) by micrograph. Each particle takes the IoU of the nearest pick, which may serve several;
+    a hit is IoU > 0.6, strictly; a micrograph without picks is not counted at all; precision, recall are
+    rounded to 3 digits and F1 is made from the rounded values, so precision can exceed 1. Source:
+    methods/picking.md §1.7.
     """
     _check_side(half_side)
     overlaps = [np.empty(0)]

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from vitreous.errors import InputError
 from vitreous.metrics.pick_matching import Matches, Points, checked_points, match
+from vitreous.runtime.plural import plural
 
 PER_MICROGRAPH = ["micrograph", "truth", "picks", "hits", "precision", "recall", "f1", "missing"]
 
@@ -72,7 +73,8 @@ def match_micrographs(
 ) -> dict[str, Matches]:
     """Match picks with truth on each micrograph of `truth` (a micrograph without picks has no pairs).
 
-    Raises InputError on picks for a micrograph that `truth` does not list: a wrong name would else vanish.
+    Centres (n, 2: x, y) by micrograph, in the unit of the radius. Raises InputError on picks for a
+    micrograph that `truth` does not list: a wrong name would else vanish.
     """
     check_known(truth, picks)
     empty = np.empty((0, 2))
@@ -87,7 +89,8 @@ def per_micrograph(
 ) -> pd.DataFrame:
     """One row for each micrograph of `truth`: counts, scores, whether its picks are missing.
 
-    A micrograph that is missing or has no picks counts with all its particles missed.
+    Centres (n, 2) by micrograph. A micrograph that is missing or has no picks counts with all its particles
+    missed.
     """
     names = list(truth)
     counts = np.array(
@@ -157,6 +160,6 @@ def check_known(truth: Mapping[str, Points], picks: Mapping[str, Points]) -> Non
         raise InputError(
             "picks for micrographs that the truth does not list",
             place=unknown[0],
-            found=f"{len(unknown)} unknown names",
+            found=plural(len(unknown), "unknown name"),
             expected="the data set's own names, such as " + next(iter(truth), "none at all"),
         )

@@ -31,6 +31,7 @@ from vitreous.metrics.pick_files import diameter_px, radius_px, read_annotated, 
 from vitreous.metrics.settings import ComparisonSettings, EvaluationSettings
 from vitreous.runtime.device import Runtime
 from vitreous.runtime.files import atomic_path
+from vitreous.runtime.plural import plural
 from vitreous.runtime.provenance import write_provenance
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,8 @@ def compare_pickers(
             scores += [{**own, **row} for row in score_rows(of_group, evaluation, seed)]
         rows = differences(groups, settings.against, evaluation, seed)
         ahead += [{"group": group.name, **row} for row in rows]
-        log.info("%s: %d pickers on %d data sets", group.name, len(groups), len(group.datasets))
+        sets = plural(len(group.datasets), "data set")
+        log.info("%s: %s on %s", group.name, plural(len(groups), "picker"), sets)
     _write(out_csv, scores, OF_GROUP)
     with atomic_path(out_differences) as part:
         pd.DataFrame(ahead, columns=list(DIFFERENCES)).to_csv(part, index=False)

@@ -48,7 +48,7 @@ def find_candidates(
 def blob_candidates(
     work: WorkingImage, settings: BlobSettings, runtime: Runtime, *, auto: bool = False
 ) -> Candidates:
-    """Candidates of an image at working scale; `auto` takes the polarity whose responses are skewed."""
+    """Candidates of an image (h, w) at working scale; `auto`: of the polarity whose responses are skewed."""
     plain = work  # centres are measured where local normalisation has not bent the particles' flanks
     if settings.normalise == "local":
         flat = locally_normalised(work, settings.local_sigma * work.diameter_px, runtime.threads)
@@ -138,7 +138,7 @@ def noise_gain(sigma_px: float, kind: str) -> float:
 
 
 def locally_normalised(work: WorkingImage, sigma_px: float, threads: int = 1) -> Image:
-    """The image less its local mean, over its local standard deviation (Gaussian neighbourhood).
+    """The image (h, w) less its local mean, over its local standard deviation (Gaussian neighbourhood).
 
     The deviation has a floor of half its median, so that empty corners are not blown up.
     """

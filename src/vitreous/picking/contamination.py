@@ -41,7 +41,7 @@ class Contamination:
 
 
 def contamination_mask(work: WorkingImage, *, clumps: bool = False) -> Contamination:
-    """Carbon, balls of ice from 1.2 diameters on and, if wanted, `clumps` of a micrograph at working scale.
+    """Carbon, balls of ice from 1.2 diameters on and, if wanted, `clumps` in an image (h, w), working scale.
 
     What has no edge is not masked: a picture all of carbon stays free, as does one whose carbon leaves less
     than 40 % of it (brightness alone does not tell it from ice around a broken place). Only what has the sign

@@ -123,7 +123,7 @@ class Mixtures:
         return gain
 
     def select(self, index: NDArray[np.intp]) -> Mixtures:
-        """The fits at `index`."""
+        """The fits at `index` (k,)."""
         return Mixtures(self.noise.select(index), self.mean[index], self.sd[index], self.shares[index])
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from vitreous.errors import InputError
+from vitreous.errors import InputError, SettingsError
+
+M = TypeVar("M")
 
 
 def read_model(path: Path, kind: str) -> Mapping[str, Any]:
@@ -20,3 +22,10 @@ def read_model(path: Path, kind: str) -> Mapping[str, Any]:
     if not isinstance(stored, dict) or stored.get("kind") != kind:
         raise InputError("a model of another kind", file=path, expected=f"a model of kind '{kind}'")
     return stored
+
+
+def required_model(model: M | None, picker: str) -> M:
+    """The model itself; raises SettingsError where `picker`, as its user calls it, has none to pick with."""
+    if model is None:
+        raise SettingsError(f"{picker} needs a model", todo="train one (`models:` in the configuration)")
+    return model

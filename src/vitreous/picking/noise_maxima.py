@@ -63,7 +63,7 @@ class NoiseFields:
         return self.centre + NULL_MEAN * self.sd
 
     def select(self, index: NDArray[np.intp]) -> NoiseFields:
-        """The fields at `index`."""
+        """The fields at `index` (k,)."""
         return NoiseFields(self.centre[index], self.sd[index])
 
 

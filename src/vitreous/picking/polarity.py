@@ -13,12 +13,20 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vitreous.errors import SettingsError
 from vitreous.picking.blob import blob_response
 from vitreous.picking.candidates import Image
 from vitreous.picking.likeness import MIN_DISTANCE, LikenessField, disc_contrast, typical_particle
 from vitreous.picking.peaks import local_maxima
 
 SCALE = 0.8  # as of the blob picker
+
+
+def refuse_auto(contrast: str, picker: str) -> None:
+    """Raise SettingsError for contrast auto where what picks (`picker`) knows particles of one polarity."""
+    if contrast == "auto":
+        expected = "dark or bright"
+        raise SettingsError(f"{picker} has a polarity", place="contrast", found="auto", expected=expected)
 
 
 def detected_contrast(image: Image, mask: NDArray[np.bool_], diameter_px: float) -> Literal["dark", "bright"]:

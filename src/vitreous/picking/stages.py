@@ -37,6 +37,7 @@ from vitreous.picking.threshold import Threshold, choose_threshold
 from vitreous.picking.training import Source
 from vitreous.runtime.device import Runtime
 from vitreous.runtime.files import atomic_path, write_json
+from vitreous.runtime.plural import plural
 from vitreous.runtime.provenance import write_provenance
 from vitreous.runtime.work import Work, run_items
 
@@ -86,7 +87,7 @@ def pick_batch(
             load_candidates,
             max_failed_share=max_failed_share,
             inputs=lambda name: [dataset.folder / name],
-            label="micrographs",
+            label="micrograph",
         )
     write_star(out, batch_tables([name for name in names if name in found], found))
     failed = {name: str(error) for name, error in errors.items()}
@@ -125,9 +126,8 @@ def collect_picks(
     counts = {"micrographs": len(tables), "candidates": len(candidates), "picks": len(picks)}
     log.info("threshold %.4g (%s): %s", chosen.value, chosen.rule, counts)
     if len(picks) == 0:
-        log.warning(
-            "NO PICKS in %s: %d candidates, none above the threshold", dataset.folder, len(candidates)
-        )
+        number = plural(len(candidates), "candidate")
+        log.warning("NO PICKS in %s: %s, none above the threshold", dataset.folder, number)
     write_provenance(
         provenance, stage=f"{STAGE}:collect_picks", settings=settings.model_dump(mode="json"),
         inputs=[*batches], seed=runtime.seed, facts=counts,
@@ -282,7 +282,8 @@ def _check_names(dataset: Dataset, names: Sequence[str], out: Path) -> None:
     if missing or unknown:
         raise InputError(
             "batches do not match the dataset", file=out, expected=str(dataset.folder / "micrographs.star"),
-            found=f"{len(missing)} micrographs missing, {len(unknown)} unknown: {(missing + unknown)[0]}",
+            found=f"{plural(len(missing), 'micrograph')} missing, {len(unknown)} unknown: "
+            f"{(missing + unknown)[0]}",
         )  # fmt: skip
 
 
@@ -295,6 +296,7 @@ def _sources(dataset: Dataset, settings: PickerSettings, most: int | None) -> li
     fixed = (dataset.info.pixel_size_A, _diameter_A(dataset, settings), _contrast(dataset, settings))
     names = sorted(str(name) for name in dataset.micrographs()[NAME])
     if most is not None and most > len(names):
-        log.warning("%s: %d micrographs wanted to train on, %d are there", dataset.folder, most, len(names))
+        wanted = plural(most, "micrograph")
+        log.warning("%s: %s wanted to train on, %d there", dataset.folder, wanted, len(names))
     names = names[:most]
     return [Source(str(dataset.folder), name, *fixed, reader(name)) for name in names]

@@ -21,7 +21,7 @@ CUT = 3.0  # standard deviations: a few strong things must not speak for the who
 
 
 def skewness_significance(work: WorkingImage) -> float:
-    """Skewness of the image between 1.3 and 2.5 cycles per diameter, over its standard error in noise.
+    """Skewness of the image (h, w), 1.3 to 2.5 cycles per diameter, over its standard error in noise.
 
     Values are cut at three standard deviations. The error is that of a Gaussian field with the image's own
     correlation r: variance 6 Σ r³ / n over all shifts of n pixels.

@@ -16,11 +16,12 @@ import torch
 from numpy.typing import NDArray
 from scipy import fft
 
-from vitreous.errors import SettingsError, StageError, VitreousError
+from vitreous.errors import StageError, VitreousError
 from vitreous.picking.blob import blob_candidates, robust_spread, smoothed
 from vitreous.picking.candidates import Array, Candidates, Image
-from vitreous.picking.model_files import read_model
+from vitreous.picking.model_files import read_model, required_model
 from vitreous.picking.peaks import local_maxima
+from vitreous.picking.polarity import refuse_auto
 from vitreous.picking.settings import TemplateSettings
 from vitreous.picking.structure import combined, median, skewness_significance
 from vitreous.picking.threshold import choose_threshold
@@ -32,6 +33,7 @@ from vitreous.picking.working import (
     working_image,
 )
 from vitreous.runtime.device import Runtime
+from vitreous.runtime.plural import plural
 
 KIND = "vitreous radial template 1"
 BINS_PER_DIAMETER = 32
@@ -52,15 +54,10 @@ def find_candidates(
 
     Raises SettingsError without a model and for contrast auto.
     """
-    if model is None:
-        raise SettingsError(
-            "the template picker needs a model", todo="train one (`models:` in the configuration)"
-        )
-    if contrast == "auto":
-        expected = "dark or bright"
-        raise SettingsError("a template has a polarity", place="contrast", found="auto", expected=expected)
+    profile: Array = np.asarray(required_model(model, "the template picker"), dtype=float)
+    refuse_auto(contrast, "a template")
     work = working_image(image, diameter_A / pixel_size_A, contrast)
-    return template_candidates(work, np.asarray(model, dtype=float), settings, runtime)
+    return template_candidates(work, profile, settings, runtime)
 
 
 def load_model(path: Path, runtime: Runtime) -> Array:
@@ -86,7 +83,8 @@ def train(
         found, failed = _pick_all(sources, profile, settings, runtime)
         halves, used = _average(sources, found, settings)
         if used < 2:
-            raise StageError("no picks to average", found=f"{used} picks in {len(found)} micrographs")
+            seen = f"{plural(used, 'pick')} in {plural(len(found), 'micrograph')}"
+            raise StageError("no picks to average", found=seen)
         profile = _combine(halves)
         rows.append({
             "round": number, "micrographs": len(found), "failed": failed, "picks": used,
@@ -155,7 +153,7 @@ def masked_correlation(
 
 
 def white_noise_gain(template: Image, weight: Image, smooth_px: float) -> float:
-    """Standard deviation of the correlation map of smoothed white noise, measured on such an image."""
+    """Standard deviation of smoothed white noise's correlation with a template (n, n), as measured."""
     side = max(256, 8 * template.shape[0])
     noise = np.random.default_rng(0).standard_normal((side, side)).astype(np.float32)
     mask = np.ones(noise.shape, dtype=bool)

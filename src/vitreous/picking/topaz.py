@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vitreous.errors import MissingToolError, SettingsError
+from vitreous.errors import MissingToolError
 from vitreous.physics.fourier import rescale_2d
 from vitreous.picking.candidates import Candidates, Image
 from vitreous.picking.peaks import local_maxima
+from vitreous.picking.polarity import refuse_auto
 from vitreous.picking.settings import TopazSettings
 from vitreous.picking.working import WorkingImage, picking_mask, working_image
 from vitreous.runtime.device import Runtime
@@ -41,9 +42,7 @@ def find_candidates(
     With `diameter_px: scan` the scale is taken at which the detector expects the most particles. Raises
     MissingToolError without topaz-em, SettingsError for contrast auto.
     """
-    if contrast == "auto":
-        expected = "dark or bright"
-        raise SettingsError("Topaz has a polarity", place="contrast", found="auto", expected=expected)
+    refuse_auto(contrast, "Topaz")
     work = working_image(image, diameter_A / pixel_size_A, contrast)
     dark = image if contrast == "dark" else -image
     sizes = settings.scan if settings.diameter_px == "scan" else [settings.diameter_px]

@@ -28,15 +28,15 @@ class WorkingImage:
     diameter_px: float
 
     def to_full(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Coordinates of the micrograph: a bin's centre is not that of its first pixel."""
+        """Px x, y (n,) of the micrograph, from those of `image`: a bin's centre is not its first pixel's."""
         return (x + 0.5) * self.bin - 0.5, (y + 0.5) * self.bin - 0.5
 
 
 def working_image(image: Image, diameter_px: float, contrast: str) -> WorkingImage:
     """Bin so that a diameter is 24 px or a little more, mask the edges, standardise; particles become bright.
 
-    Raises InputError where no two particles fit into the
-    image or nothing of it is left.
+    `image` (h, w), `diameter_px` in its px, `contrast` dark or bright. Raises InputError where no two
+    particles fit into the image or nothing of it is left.
     """
     if min(image.shape) < 2 * diameter_px:
         h, w = image.shape
@@ -62,7 +62,7 @@ def working_image(image: Image, diameter_px: float, contrast: str) -> WorkingIma
 
 
 def binned(image: Image, factor: int) -> Image:
-    """Mean of blocks of factor x factor px; the last rows and columns are repeated to fill the blocks."""
+    """Mean of blocks of factor x factor px of an image (h, w); its last rows and columns fill the blocks."""
     h, w = image.shape
     rows, columns = -(-h // factor), -(-w // factor)
     if (rows * factor, columns * factor) != (h, w):
@@ -73,7 +73,7 @@ def binned(image: Image, factor: int) -> Image:
 
 
 def smeared_bands(image: Image) -> tuple[int, int, int, int]:
-    """Widths in px of the bands of smeared or empty lines at top, bottom, left and right.
+    """Widths in px of the bands of smeared or empty lines at top, bottom, left and right of an image (h, w).
 
     Alignment of frames and some filters fill the rim of an image by repeating its last good line. There the
     difference of neighbours across the line is next to nothing against that along it, which does not happen
@@ -107,7 +107,7 @@ def picking_mask(work: WorkingImage, border: float) -> NDArray[np.bool_]:
 
 
 def white_noise_level(work: WorkingImage) -> float:
-    """Standard deviation of a pixel's white noise, from the finest details; NaN where noise is not white.
+    """Standard deviation of white noise in an image (h, w), from the finest details; NaN: it is not white.
 
     The mixed second difference sees only the corner of the spectrum, where particles have faded. It is taken
     at full and at half resolution: white noise gives the same twice, noise that was filtered away does not.

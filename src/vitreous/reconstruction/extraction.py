@@ -18,6 +18,7 @@ from vitreous.metrics.pick_matching import match
 from vitreous.physics.fourier import rescale_2d
 from vitreous.physics.masks import radius_grid
 from vitreous.physics.normalise import normalise_background
+from vitreous.runtime.plural import plural
 
 # Images handled at once.
 CHUNK = 256
@@ -166,11 +167,11 @@ def refuse_other_size(picks: ArrayLike, shape: tuple[int, int], *, file: str) ->
     centres = np.asarray(picks, dtype=float).reshape(-1, 2)
     outside = place_boxes(centres, 2, shape).outside
     if len(centres) and outside.mean() > 0.05:
-        far = centres.max(axis=0)
+        far, picks_in_all = centres.max(axis=0), plural(len(centres), "pick")
         raise InputError(
             "picks of another micrograph size or binning",
             file=file,
-            found=f"{int(outside.sum())} of {len(centres)} picks outside, up to ({far[0]:.0f}, {far[1]:.0f})",
+            found=f"{int(outside.sum())} of {picks_in_all} outside, up to ({far[0]:.0f}, {far[1]:.0f})",
             expected=f"x < {shape[1]}, y < {shape[0]}",
             todo="pick on these micrographs, or scale the coordinates",
         )

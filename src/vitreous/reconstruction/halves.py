@@ -17,6 +17,7 @@ from vitreous.errors import InputError, StageError
 from vitreous.io.mrc import Stack, open_stack
 from vitreous.io.particles import ANGLES, DEFOCUS, ParticleSet, pixel_sizes_A
 from vitreous.io.star import require_columns
+from vitreous.runtime.plural import plural
 
 MICROGRAPH = "rlnMicrographName"
 SUBSET = "rlnRandomSubset"
@@ -99,7 +100,7 @@ def check_subsets(table: pd.DataFrame, *, file: Path) -> None:
     """Raise InputError unless every particle is in half-set 1 or 2 and both have particles."""
     counts = half_counts(table, file=file)
     if not all(counts.values()):
-        found = ", ".join(f"{counts[half]} particles in half {half}" for half in (1, 2))
+        found = ", ".join(f"{plural(counts[half], 'particle')} in half {half}" for half in (1, 2))
         raise InputError(
             "a half-set is empty", file=file, found=found, todo="give more micrographs, or another `seed`"
         )

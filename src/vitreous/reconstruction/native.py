@@ -24,6 +24,7 @@ from vitreous.physics.symmetry import PointGroup
 from vitreous.reconstruction.halves import SUBSET, HalfMaps, Image, ImageReader
 from vitreous.reconstruction.settings import NativeEngine
 from vitreous.runtime.device import Runtime
+from vitreous.runtime.plural import plural
 from vitreous.runtime.progress import progress
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def _with_room(fill: Callable[[int], list[Grid]], batch: int) -> list[Grid]:
                     todo="state a coarser `max_resolution_A`, a smaller `pad`, or `compute.device: cpu`",
                 ) from error
         batch //= 2
-        log.warning("out of memory on the GPU: starting again with batches of %d particles", batch)
+        log.warning("out of memory on the GPU: starting again with batches of %s", plural(batch, "particle"))
         # The error's traceback and its futures hold one another, and with them the grids.
         gc.collect()
         torch.cuda.empty_cache()

@@ -67,6 +67,7 @@ from vitreous.reconstruction.tables import (
 )
 from vitreous.runtime.device import Runtime
 from vitreous.runtime.files import read_json, write_json
+from vitreous.runtime.plural import plural
 from vitreous.runtime.provenance import write_provenance
 from vitreous.runtime.work import Work, run_items
 
@@ -116,7 +117,7 @@ def estimate_ctf_batch(
             read_json,
             max_failed_share=max_failed_share,
             inputs=lambda name: [dataset.folder / name],
-            label="micrographs",
+            label="micrograph",
         )
     rows = {name: fit["row"] for name, fit in found.items()}
     table = ctf_table(_micrographs(dataset, names), rows, settings.min_quality)
@@ -147,7 +148,7 @@ def collect_ctf(
     write_star(out, {"optics": table_of(blocks[0], "optics", batches[0]), "micrographs": joined})
     failed = collect_failed(batches, out.parent / "failed.csv")
     collect_curves(batches, out.parent / "curves.csv")
-    log.info("CTFs of %d micrographs, %d of them failed", len(joined), len(failed))
+    log.info("CTFs of %s, %d of them failed", plural(len(joined), "micrograph"), len(failed))
     _provenance(
         provenance, "collect_ctf", None, batches, runtime, {"micrographs": len(joined), "failed": len(failed)}
     )
@@ -208,7 +209,7 @@ def extract_batch(
             load_rows,
             max_failed_share=max_failed_share,
             inputs=lambda name: [dataset.folder / name],
-            label="micrographs",
+            label="micrograph",
         )
     rows, counts = join_batches(
         (found[name][0] for name in found), (found[name][1] for name in found), job.labels
@@ -295,7 +296,8 @@ def reconstruct(
         **maps.facts,
     }
     write_json(out / "reconstruct.json", facts)
-    log.info("map of %d of %d particles by %s", len(chosen), len(particles), settings.variant)
+    given = plural(len(particles), "particle")
+    log.info("map of %d of %s by %s", len(chosen), given, settings.variant)
     modules, seconds = [ENGINES[settings.variant]], round(time.monotonic() - start, 2)
     _provenance(provenance, "reconstruct", settings, [path], runtime, facts, modules, seconds=seconds)
 
@@ -345,15 +347,15 @@ def _shapes(job: Extraction) -> dict[str, tuple[int, int]]:
 def _extracted(job: Extraction, name: str) -> tuple[pd.DataFrame, dict[str, int]]:
     rows, counts = extract_micrograph(job, name)
     if counts["outside"]:
-        log.warning("%s: %d picks outside the micrograph are left out", name, counts["outside"])
+        log.warning("%s: %s outside the micrograph left out", name, plural(counts["outside"], "pick"))
     return rows, counts
 
 
 def _say_unknown(job: Extraction, file: Path) -> None:
     if job.unknown:
         names = ", ".join(list(job.unknown)[:3]) + (" …" if len(job.unknown) > 3 else "")
-        number, of = sum(job.unknown.values()), len(job.unknown)
-        log.warning("%s: %d picks of %d micrographs that are not here left out (%s)", file, number, of, names)
+        picks, of = plural(sum(job.unknown.values()), "pick"), plural(len(job.unknown), "micrograph")
+        log.warning("%s: %s of %s not here left out (%s)", file, picks, of, names)
 
 
 def _forget_lost_stacks(job: Extraction, names: Sequence[str], work: Work) -> None:

@@ -173,21 +173,43 @@ def number(value: float | None, digits: int = 3) -> str:
     if value is None or not math.isfinite(value):
         return NONE
     if value != 0 and not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.{max(digits - 1, 0)}e}"
+        return minus(f"{value:.{max(digits - 1, 0)}e}")
     if abs(value) >= 10 ** (digits - 1):
-        return f"{value:,.0f}".replace(",", "\u202f")
+        return minus(f"{value:,.0f}".replace(",", "\u202f"))
     decimals = digits - 1 - (math.floor(math.log10(abs(value))) if value else 0)
-    return f"{value:.{max(0, min(decimals, 6))}f}"
+    return fixed(value, max(0, min(decimals, 6)))
+
+
+def minus(text: str) -> str:
+    """A number's text with a minus sign for the hyphen before it."""
+    return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
 def count(value: float | None) -> str:
     """A count, thousands apart by a narrow space."""
-    return NONE if value is None or not math.isfinite(value) else f"{value:,.0f}".replace(",", "\u202f")
+    known = value is not None and math.isfinite(value)
+    return minus(f"{value:,.0f}".replace(",", "\u202f")) if known else NONE
 
 
 def fixed(value: float | None, decimals: int) -> str:
     """A number with a fixed count of decimals."""
-    return NONE if value is None or not math.isfinite(value) else f"{value:.{decimals}f}"
+    if value is None or not math.isfinite(value):
+        return NONE
+    # The format's `z` writes what rounds to zero without a sign.
+    return minus(f"{value:z.{decimals}f}")
+
+
+def span(low: float, high: float, decimals: int) -> str:
+    """An interval, `0.90–0.95`, or `−0.01 to 0.02` where a sign would meet the dash; empty for none."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"{fixed(low, decimals)}{'–' if low >= 0 else ' to '}{fixed(high, decimals)}"
+
+
+def signed(value: float, decimals: int = 3) -> str:
+    """A difference with its sign, none where it rounds to zero."""
+    text = fixed(value, decimals)
+    return f"+{text}" if value > 0 and float(text) > 0 else text
 
 
 def duration(seconds: float | None, *, coarse: bool = False) -> str:

@@ -8,37 +8,15 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from vitreous.report.blocks import minus
+
 WIDTH, HEIGHT = 520, 330
 WIDE = 780
 LEFT, RIGHT, TOP, BOTTOM = 58, 16, 16, 50
 TICK_LETTER = 7.2
 RESOLUTIONS = (
-    1,
-    1.5,
-    2,
-    2.25,
-    2.5,
-    2.75,
-    3,
-    3.5,
-    4,
-    4.5,
-    5,
-    6,
-    7,
-    8,
-    9,
-    10,
-    12,
-    15,
-    20,
-    25,
-    30,
-    40,
-    50,
-    100,
-    200,
-)
+    1, 1.5, 2, 2.25, 2.5, 2.75, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 100, 200,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,7 +54,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Dot:
-    """A value with an interval in a dot chart; a published one is drawn hollow, as is `other` beside it."""
+    """A value with an interval in a dot chart; a published one is a hollow diamond, `other` its outline."""
 
     label: str
     value: float
@@ -112,7 +90,14 @@ def axis(label: str, values: Sequence[float], *, low: float | None = None, high:
     start = start if low is not None else math.floor(start / step + 1e-9) * step
     end = end if high is not None else math.ceil(end / step - 1e-9) * step
     places = ticks(start, end)
-    return Axis(label, start, end, [(place, f"{place:g}") for place in places])
+    return Axis(label, start, end, [(place, minus(f"{place:g}")) for place in places])
+
+
+def share_axis(label: str, dots: Sequence[Dot]) -> Axis:
+    """An axis for dots of scores up to 1, from the tenth below the lowest value or end of an interval."""
+    values = [value for dot in dots for value in (dot.value, dot.low, dot.other) if math.isfinite(value)]
+    lowest = math.floor(10 * min(values, default=0.0) + 1e-9) / 10
+    return axis(label, [lowest, 1.0], low=min(max(lowest, 0.0), 0.9), high=1.0)
 
 
 def resolution_axis(highest: float) -> Axis:
@@ -209,11 +194,19 @@ def _draw_mark(frame: _Frame, mark: Mark) -> str:
     right, bottom = frame.width - RIGHT, frame.height - BOTTOM
     if mark.upright:
         x = frame.at_x(mark.at)
+        return _line(x, TOP, x, bottom, "mark")
+    y = frame.at_y(mark.at)
+    return _line(frame.left, y, right, y, "mark")
+
+
+def _name_mark(frame: _Frame, mark: Mark) -> str:
+    right = frame.width - RIGHT
+    if mark.upright:
+        x = frame.at_x(mark.at)
         near_right = x > frame.left + 0.75 * (right - frame.left)
         place, anchor = (x - 6, "end") if near_right else (x + 6, "start")
-        return _line(x, TOP, x, bottom, "mark") + _text(place, TOP + 12, mark.label, "note", anchor)
-    y = frame.at_y(mark.at)
-    return _line(frame.left, y, right, y, "mark") + _text(right, y - 5, mark.label, "note", "end")
+        return _text(place, TOP + 12, mark.label, "note", anchor)
+    return _text(right, frame.at_y(mark.at) - 5, mark.label, "note", "end")
 
 
 def _svg(width: int, height: int, parts: Sequence[str], description: str, data: str = "") -> Markup:
@@ -243,6 +236,8 @@ def line_chart(
     parts = _grid(frame)
     parts += [_draw_mark(frame, mark) for mark in marks]
     parts += [_draw_series(frame, one) for one in series]
+    # Names go over the curves: their paper-coloured outline keeps them readable there.
+    parts += [_name_mark(frame, mark) for mark in marks]
     box = f"{frame.left} {TOP} {frame.width - RIGHT} {frame.height - BOTTOM}"
     data = f' data-box="{box}" data-x="{x.low:g} {x.high:g}" data-y="{y.low:g} {y.high:g}"'
     data += ' data-inverse="1"' if inverse_x else ""
@@ -295,7 +290,7 @@ def _draw_dot(frame: _Frame, dot: Dot, y: float) -> str:
     if math.isfinite(dot.other):
         x = frame.at_x(min(max(dot.other, frame.x.low), frame.x.high))
         diamond = f'<path class="point" d="M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z"/>'
-        parts.append(f'<g class="published">{diamond}</g>')
+        parts.append(f'<g class="other">{diamond}</g>')
     return "".join([*parts, "</g>"])
 
 

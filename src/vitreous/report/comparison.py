@@ -10,23 +10,51 @@ from typing import Any
 import pandas as pd
 
 from vitreous.report import charts
-from vitreous.report.blocks import Block, Cell, Chart, Column, Heading, Key, Prose, Row, Section, Table, fixed
+from vitreous.report.blocks import (
+    Block,
+    Cell,
+    Chart,
+    Column,
+    Fold,
+    Heading,
+    Key,
+    Prose,
+    Row,
+    Section,
+    Table,
+    fixed,
+    plural,
+    signed,
+    span,
+)  # fmt: skip
 from vitreous.report.links import linked
 from vitreous.report.material import Material
 from vitreous.report.published import Published
 from vitreous.report.results import read_table
-from vitreous.report.scores import published_beside, quantity, written
+from vitreous.report.scores import column, published_beside, quantity, written
 
 PREFIX = "comparison-"
 LEAD = (
     "All pickers on the same micrographs. F1 is that of counts pooled over a group at the picker's own, "
-    "automatic threshold; `best` is the F1 at the thresholds (one a data set) that are best with the truth "
+    "automatic threshold; oracle F1 is that at the best thresholds (one a data set), chosen with the truth "
     "in hand: an upper bound, never a result. Intervals are bootstraps over micrographs, drawn within sets."
 )
+# Tables of everything else: caption, metrics, note.
 DETAILS = (
-    "precision_micro", "recall_micro", "f1_micro", "oracle_f1", "average_precision", "centre_error",
-    "offset_x", "offset_y", "iou_one_to_one", "iou_one_to_one_f1", "iou_published", "iou_published_f1",
-    "count_picks", "count_truth",
+    (
+        "What is found",
+        ("f1_micro", "precision_micro", "recall_micro", "oracle_f1", "average_precision", "count_picks",
+         "count_truth"),
+        "Precision, recall and F1 are of pooled counts; AUPRC is the mean over the data sets of a group.",
+    ),
+    (
+        "How well it is placed",
+        ("centre_error", "offset_x", "offset_y", "iou_one_to_one", "iou_one_to_one_f1", "iou_published",
+         "iou_published_f1"),
+        "Centre error: median over hits, in particle diameters. Offset: mean of pick − truth over hits. IoU: "
+        "overlap of boxes, each pick with one particle (`one to one`) or in the published form (nearest "
+        "prediction, shared ones allowed), the mean over the data sets of a group.",
+    ),
 )  # fmt: skip
 Scores = dict[tuple[str, str], dict[str, dict[str, Any]]]
 
@@ -55,14 +83,20 @@ def comparison_section(material: Material) -> Section:
 def comparison_blocks(
     table: pd.DataFrame, ahead: pd.DataFrame, published: Published, accessions: Mapping[str, str | None]
 ) -> list[Block]:
-    """A comparison as tables: F1 at a glance, paired differences, everything else by group."""
+    """A comparison as tables: F1 at a glance, paired differences by opponent, what is found and how well."""
     if table.empty:
         return [Prose("The table is empty.", kind="empty")]
     scores = gather_groups(table)
     blocks: list[Block] = [_overview(scores)]
     if len(ahead):
-        blocks.append(_differences(ahead))
-    return [*blocks, _details(scores, published, accessions)]
+        blocks += _differences(ahead)
+    known = {metric for of_picker in scores.values() for metric in of_picker}
+    for caption, wanted, note in DETAILS:
+        metrics = [metric for metric in wanted if metric in known]
+        if metrics:
+            rows = _details(metrics, scores, published, accessions)
+            blocks.append(_detail_table(caption, metrics, rows, note))
+    return blocks
 
 
 def gather_groups(table: pd.DataFrame) -> Scores:
@@ -93,17 +127,16 @@ def _best(scores: Scores, group: str, metric: str) -> float:
 
 
 def _interval(row: Mapping[str, Any], decimals: int = 3) -> str:
-    low, high = float(row.get("low", math.nan)), float(row.get("high", math.nan))
-    both = math.isfinite(low) and math.isfinite(high)
-    return f"{fixed(low, decimals)}–{fixed(high, decimals)}" if both else ""
+    return span(float(row.get("low", math.nan)), float(row.get("high", math.nan)), decimals)
 
 
 def _overview(scores: Scores) -> Table:
-    """Pickers down, groups across: F1 with its interval, and the best threshold's."""
+    """Pickers down, groups across: F1 with its interval, and the oracle's."""
     groups, pickers = _names(scores)
     columns = [Column("picker")]
     for group in groups:
-        columns += [Column(f"{group}: F1", numeric=True), Column("best", numeric=True)]
+        oracle = Column("oracle F1", numeric=True, title=f"{group}, {quantity('oracle_f1').meaning}")
+        columns += [Column(f"{group}: F1", numeric=True), oracle]
     rows = []
     for picker in pickers:
         cells = [Cell(picker)]
@@ -112,12 +145,12 @@ def _overview(scores: Scores) -> Table:
                 row = scores.get((group, picker), {}).get(metric, {})
                 value = float(row.get("value", math.nan))
                 note = _interval(row) if metric == "f1_micro" else _member(row)
-                kind = "best" if value == _best(scores, group, metric) else ""
-                cells.append(Cell(fixed(value, 3), sort=_sort(value), kind=kind, note=note))
+                best = metric == "f1_micro" and value == _best(scores, group, metric)
+                cells.append(Cell(fixed(value, 3), sort=_sort(value), kind="best" if best else "", note=note))
         rows.append(Row(cells))
-    note = (
-        "Bold: the highest of its column. `best`: F1 at the best thresholds, chosen with the truth in hand."
-    )
+    note = "Bold: the highest F1 of a group. Oracle F1: at the best thresholds, known from the truth."
+    if any(_member(row) for of_picker in scores.values() for row in of_picker.values()):
+        note += " Below it, for the best of a family: which one it was."
     return Table(columns, rows, caption="F1 of every picker on every group", note=note, sortable=True)
 
 
@@ -131,45 +164,51 @@ def _sort(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _differences(ahead: pd.DataFrame) -> Table:
-    """Paired differences: one row a picker for each it is set against, one column a group."""
+def _differences(ahead: pd.DataFrame) -> list[Fold]:
+    """Paired differences: a part for each picker that others are set against."""
     groups = list(dict.fromkeys(ahead["group"]))
-    rows, last = [], ""
-    for (other, at), part in ahead.groupby(["against", "against_at"], sort=False):
+    return [
+        Fold(f"Paired differences of F1 to {other}", [_against(str(other), part, groups)])
+        for other, part in ahead.groupby("against", sort=False)
+    ]
+
+
+def _against(other: str, ahead: pd.DataFrame, groups: Sequence[str]) -> Table:
+    """F1 of every picker less that of `other` at its automatic and its best threshold, groups across."""
+    rows = []
+    for at, part in ahead.groupby("against_at", sort=False):
         heading = f"F1 less that of {other} at its {'automatic' if at == 'automatic' else 'best'} threshold"
         for picker, own in part.groupby("picker", sort=False):
             by_group = {str(row["group"]): row for row in own.to_dict("records")}
             cells = [Cell(str(picker))] + [_difference(by_group.get(group)) for group in groups]
-            rows.append(Row(cells, group=heading if heading != last else ""))
-            last = heading
+            rows.append(Row(cells, group=heading))
+            heading = ""
     columns = [Column("picker"), *(Column(group, numeric=True) for group in groups)]
     note = (
         "Each picker at its automatic threshold; both on the same resamples of the micrographs. Bold: the "
         "interval is above zero."
     )
-    return Table(columns, rows, caption="Paired differences of F1", note=note)
+    return Table(columns, rows, note=note)
 
 
 def _difference(row: Mapping[Any, Any] | None) -> Cell:
     if row is None:
         return Cell("–", kind="none")
     value, low, high = (float(row[name]) for name in ("difference", "low", "high"))
-    title = f"ahead in {float(row['share_ahead']):.0%} of the resamples, {int(row['n'])} micrographs"
-    note = f"{_signed(low)} to {_signed(high)}"
-    return Cell(_signed(value), sort=value, kind="best" if low > 0 else "", note=note, title=title)
+    micrographs = plural(int(row["n"]), "micrograph")
+    title = f"ahead in {float(row['share_ahead']):.0%} of the resamples of {micrographs}"
+    note = f"{signed(low)} to {signed(high)}"
+    return Cell(signed(value), sort=_sort(value), kind="best" if low > 0 else "", note=note, title=title)
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−") if math.isfinite(value) else "–"
-
-
-def _details(scores: Scores, published: Published, accessions: Mapping[str, str | None]) -> Table:
-    """Everything that is known of each picker on each group, with what papers print for the same data."""
+def _details(
+    metrics: Sequence[str], scores: Scores, published: Published, accessions: Mapping[str, str | None]
+) -> list[Row]:
+    """Some metrics of each picker on each group, with what papers print for the same data."""
     groups, pickers = _names(scores)
-    metrics = [name for name in DETAILS if any(name in of_picker for of_picker in scores.values())]
-    rows = []
+    rows: list[Row] = []
     for group in groups:
-        heading = group
+        heading = f"{group} · {_meant(scores, group)}"
         for picker in pickers:
             own = scores.get((group, picker), {})
             cells = [Cell(picker)]
@@ -184,19 +223,30 @@ def _details(scores: Scores, published: Published, accessions: Mapping[str, str 
             rows.append(Row(cells, group=heading))
             heading = ""
         rows += _published_rows(scores, group, metrics, published, accessions)
-    columns = [Column("picker")]
-    for metric in metrics:
-        how = quantity(metric)
-        columns.append(Column(how.label, how.unit, numeric=True, title=how.meaning))
-    note = (
-        "Average precision and the published IoU form are means over the data sets of a group; the centre "
-        "error is the median over its hits, in shares of the particle's diameter; offsets are pick − truth."
-    )
-    return Table(columns, rows, caption="All scores", note=note)
+    return rows
+
+
+def _detail_table(caption: str, metrics: Sequence[str], rows: list[Row], note: str) -> Table:
+    columns = [Column("picker"), *(column(metric) for metric in metrics)]
+    note += " Italics: printed in a paper for the same data set." if any(row.kind for row in rows) else ""
+    return Table(columns, rows, caption=caption, note=f"Bold: the best of this run on a group. {note}")
 
 
 def _written(value: float, metric: str) -> str:
     return written(value, quantity(metric)) if math.isfinite(value) else "–"
+
+
+def _some(scores: Scores, group: str) -> dict[str, Any]:
+    """Any row of a group: they share its data sets and its border."""
+    return next(row for key, of_picker in scores.items() if key[0] == group for row in of_picker.values())
+
+
+def _meant(scores: Scores, group: str) -> str:
+    """The data sets of a group and the border that is left out of them."""
+    some = _some(scores, group)
+    datasets, border_px = str(some["dataset"]).split("+"), float(some["border_px"])
+    names = ", ".join(datasets) if len(datasets) < 4 else plural(len(datasets), "data set")
+    return f"{names}, less a border of {border_px:g} px" if border_px else names
 
 
 def _published_rows(
@@ -207,7 +257,7 @@ def _published_rows(
     accessions: Mapping[str, str | None],
 ) -> list[Row]:
     """What papers print for the one data set of a group that is not cut."""
-    some = next(row for key, of_picker in scores.items() if key[0] == group for row in of_picker.values())
+    some = _some(scores, group)
     dataset = str(some["dataset"])
     if "+" in dataset or float(some["border_px"]) > 0:
         return []
@@ -222,7 +272,7 @@ def _published_rows(
 
 
 def _chart(scores: Scores) -> Chart:
-    """F1 with intervals by group; beside each the best threshold's as a hollow mark."""
+    """F1 with intervals by group; beside each the oracle's as a hollow mark."""
     groups, pickers = _names(scores)
     dots = []
     for group in groups:
@@ -230,12 +280,13 @@ def _chart(scores: Scores) -> Chart:
             row = scores.get((group, picker), {}).get("f1_micro", {})
             low, high = float(row.get("low", math.nan)), float(row.get("high", math.nan))
             value, best = (_value(scores, group, picker, name) for name in ("f1_micro", "oracle_f1"))
-            text = f"F1 {fixed(value, 3)} ({_interval(row)}), best threshold {fixed(best, 3)}"
+            text = f"F1 {fixed(value, 3)} ({_interval(row)}), oracle {fixed(best, 3)}"
             dots.append(charts.Dot(picker, value, low, high, 0, group=group, text=text, other=best))
-    axis = charts.axis("F1", [0.0, 1.0], low=0.0, high=1.0)
-    svg = charts.dot_chart(dots, axis, description="F1 of every picker by group, with its interval")
-    keys = [Key("automatic threshold, with interval", "s0", "circle")]
-    keys.append(Key("best threshold", "published", "diamond"))
+    svg = charts.dot_chart(
+        dots, charts.share_axis("F1", dots), description="F1 of every picker by group, with its interval"
+    )
+    keys = [Key("F1 at the automatic threshold, with interval", "s0", "circle")]
+    keys.append(Key("oracle F1, at the best threshold", "other", "diamond"))
     return Chart("F1 by group", svg, keys, wide=True)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vitreous.errors import VitreousError
 from vitreous.io.picks import read_picks
 from vitreous.report import charts
-from vitreous.report.blocks import Chart, Key, count
+from vitreous.report.blocks import Chart, Key, count, minus, plural
 from vitreous.report.results import Result, read_facts, read_table
 
 POINTS = 160
@@ -22,7 +22,9 @@ REACH = 4.0
 def automatic_mark(result: Result) -> list[charts.Mark]:
     """The threshold that was taken as an upright line; none where it is not known."""
     value = taken(result)
-    return [charts.Mark(value, f"automatic {value:.3g}", upright=True)] if math.isfinite(value) else []
+    if not math.isfinite(value):
+        return []
+    return [charts.Mark(value, f"automatic {minus(f'{value:.3g}')}", upright=True)]
 
 
 def taken(result: Result) -> float:
@@ -38,10 +40,11 @@ def rule_note(result: Result) -> str:
     return f"Rule of the automatic threshold: {rule}." if rule else ""
 
 
-def count_chart(result: Result) -> Chart | None:
+def count_chart(result: Result, *, with_rule: bool = True) -> Chart | None:
     """The count of candidates with at least each score, in the whole data set; None where none has a score.
 
-    With a truth also how many of them are hits, on the annotated micrographs.
+    With a truth also how many of them are hits, on the annotated micrographs. `with_rule`: the note says by
+    which rule the threshold was taken.
     """
     scores = _scores(result.file("candidates.star"))
     if len(scores) < 2:
@@ -64,14 +67,15 @@ def count_chart(result: Result) -> Chart | None:
     svg = charts.line_chart(
         series,
         charts.axis("threshold on the picker's score", ends),
-        charts.axis("picks", [0.0, float(len(shown))], low=0.0),
+        charts.axis("count", [0.0, float(len(shown))], low=0.0),
         marks=marks,
         description=f"Candidates of {result.label} above each threshold; {count(picked)} are picked",
     )
-    left_out = f" Lower scores ({count(len(scores) - len(shown))} candidates) are not drawn."
-    note = f"{count(picked)} of {count(len(scores))} candidates are picked."
+    left_out = f" Lower scores ({plural(len(scores) - len(shown), 'candidate')}) are not drawn."
+    note = f"{count(picked)} of {plural(len(scores), 'candidate')} {'is' if picked == 1 else 'are'} picked."
     note += left_out if len(shown) < len(scores) else ""
-    return Chart(f"Count, {result.label}", svg, keys, note=f"{note} {rule_note(result)}".strip())
+    note += f" {rule_note(result)}" if with_rule else ""
+    return Chart("Count against the threshold", svg, keys, note=note.strip())
 
 
 def _scores(path: Path | None) -> NDArray[np.float64]:

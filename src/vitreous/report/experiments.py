@@ -176,15 +176,18 @@ def _column(metric: str) -> Column:
 
 
 def _by_set(rows: list[dict[str, Any]]) -> Table:
-    """F1 of every method on every test set: test sets across."""
+    """F1 of every method on every test set: across goes what there is less of."""
     sets = list(dict.fromkeys(str(row["dataset"]) for row in rows))
     parts = {one: _by_picker([row for row in rows if row["dataset"] == one]) for one in sets}
     keys = list(dict.fromkeys(_key(row) for row in rows))
-    made = []
-    for key in keys:
-        name = " · ".join(filter(None, [key[1], _short(key[0]), *_varied_words(key)]))
-        made.append(Row([Cell(name), *(_cell(parts[one].get(key, {}), "f1_micro") for one in sets)]))
-    columns = [Column("method"), *(Column(one, numeric=True) for one in sets)]
+    names = [" · ".join(filter(None, [key[1], _short(key[0]), *_varied_words(key)])) for key in keys]
+    cells = [[_cell(parts[one].get(key, {}), "f1_micro") for one in sets] for key in keys]
+    corner, down, across = "method", names, sets
+    if len(sets) > len(keys):
+        corner, down, across = "test set", sets, names
+        cells = [list(row) for row in zip(*cells, strict=True)]
+    made = [Row([Cell(name), *own]) for name, own in zip(down, cells, strict=True)]
+    columns = [Column(corner), *(Column(one, numeric=True) for one in across)]
     return Table(columns, made, caption="F1, one to one within half a diameter", sortable=True)
 
 
@@ -193,7 +196,8 @@ def _short(trained: str) -> str:
 
 
 def _varied_words(key: tuple[str, ...]) -> list[str]:
-    return [f"first {key[2]}" if key[2] else "", f"k = {key[3]}" if key[3] else ""]
+    size, clusters = (int(float(value)) if value else 0 for value in key[2:4])
+    return [plural(size, "micrograph") if size else "", plural(clusters, "cluster") if clusters else ""]
 
 
 def _varied(rows: list[dict[str, Any]], column: str, label: str) -> list[Chart]:
@@ -216,9 +220,9 @@ def _varied(rows: list[dict[str, Any]], column: str, label: str) -> list[Chart]:
                 continue
             x = sorted(values)
             # A logarithm spreads 1, 3, 5, 20, … evenly; the ticks say the numbers themselves.
-            series.append(
-                charts.Series(name, [math.log(one) for one in x], [values[one] for one in x], style % 7)
-            )
+            points = [math.log(one) for one in x], [values[one] for one in x]
+            series.append(charts.Series(name, *points, style % 7))
+            series.append(charts.Series(name, *points, style % 7, dots=True))
             keys.append(Key(name, f"s{style % 7}"))
         made.append(_varied_chart(metric, series, keys, marks, places, label))
     return made
@@ -235,7 +239,7 @@ def _varied_chart(
     ends = (math.log(min(places)), math.log(max(places))) if places else (0.0, 1.0)
     margin = 0.05 * (ends[1] - ends[0]) or 0.5
     ticks = [(math.log(place), f"{place:g}") for place in places]
-    x = charts.Axis(f"{label}, on a scale of logarithms", ends[0] - margin, ends[1] + margin, ticks)
+    x = charts.Axis(f"{label} (logarithmic)", ends[0] - margin, ends[1] + margin, ticks)
     how = quantity(metric)
     y = charts.axis(f"{how.label}, mean over test sets", [0.0, 1.0], low=0.0, high=1.0)
     svg = charts.line_chart(series, x, y, marks=marks, description=f"{how.label} against {label}", log_x=True)

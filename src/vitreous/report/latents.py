@@ -11,7 +11,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from vitreous.report import charts
-from vitreous.report.blocks import Block, Chart, Charts, Figure, Gallery, Key, Prose
+from vitreous.report.blocks import Block, Chart, Charts, Figure, Gallery, Key, Prose, count, plural
 from vitreous.report.pictures import colour_picture
 from vitreous.report.results import read_table
 
@@ -30,7 +30,7 @@ def latents_blocks(path: Path) -> list[Block]:
         return [Prose("The table of latents is empty.", kind="empty")]
     shares = dict(zip(variance.get("component", []), variance.get("share", []), strict=False))
     drawn = [_cloud(table, pair, shares) for pair in PAIRS]
-    return [Charts(drawn), Gallery([_map(table)], small=True)]
+    return [Charts(drawn), Gallery([_map(table)])]
 
 
 def _cloud(table: pd.DataFrame, pair: tuple[str, str], shares: dict[int, float]) -> Chart:
@@ -44,7 +44,9 @@ def _cloud(table: pd.DataFrame, pair: tuple[str, str], shares: dict[int, float])
         keys.append(Key(name, f"s{style}", "circle"))
     x, y = (charts.axis(_label(name, shares), list(shown[name])) for name in pair)
     svg = charts.line_chart(series, x, y, description=f"Tokens in {pair[0]} and {pair[1]}, by cluster")
-    return Chart(f"Tokens, components {pair[0][-1]} and {pair[1][-1]}", svg, keys)
+    note = f"{count(len(shown))} of the micrograph's {plural(len(table), 'token')} are drawn."
+    title = f"Tokens, components {pair[0][-1]} and {pair[1][-1]}"
+    return Chart(title, svg, keys, note=note if len(shown) < len(table) else "")
 
 
 def _label(name: str, shares: dict[int, float]) -> str:

@@ -31,7 +31,7 @@ class Material:
     described: dict[str, dict[str, Any]] = field(init=False)
     links: dict[str, tuple[str, str]] = field(init=False)
     gathered: dict[str, dict[Subject, dict[str, Score]]] = field(default_factory=dict)
-    pictures: dict[tuple[str, str], tuple[Picture, int]] = field(default_factory=dict)
+    pictures: dict[tuple[str, str], tuple[Picture, int, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Read the scores and the data sets' descriptions."""

@@ -21,7 +21,17 @@ KEYS = (
     Key("missed particle", "miss", "square"),
     Key("false pick", "false", "cross"),
 )
-NOTE = "Filtered for the eye: noise below D/12 and slopes beyond 2 D are removed, D the particle's diameter."
+NOTE = (
+    "Filtered for the eye: noise below D/12 and slopes beyond 2 D are removed, D the particle's diameter. "
+    "A click enlarges a picture."
+)
+# What the kinds of picks are called in captions: one, several.
+WORDS = {
+    "hit": ("hit", "hits"),
+    "miss": ("missed", "missed"),
+    "false": ("false", "false"),
+    "pick": ("pick", "picks"),
+}
 NEEDED = {"kind", "micrograph", "x", "y"}
 
 
@@ -50,7 +60,8 @@ def overlays(material: Material, result: Result) -> list[Block]:
         figures += [figure] if figure else []
     left_out = material.budget.refused - refused
     if left_out:
-        problems.append(f"{plural(left_out, 'picture')} left out to keep the page small.")
+        pictures = plural(left_out, "picture")
+        problems.append(f"{pictures} left out to keep the page small; `report.max_megabytes` allows more.")
     keys = KEYS if compared else (Key("pick", "pick", "circle"),)
     blocks: list[Block] = [Gallery(figures, keys, note=NOTE)] if figures else []
     return blocks + [Prose(problem, kind="warning") for problem in problems]
@@ -103,17 +114,18 @@ def _uncompared(result: Result, wanted: int) -> list[_Shown]:
 
 
 def _figure(material: Material, result: Result, shown: _Shown) -> Figure | None:
-    picture, longer = _picture(material, result.names["dataset"], shown.micrograph)
+    picture, longer, name = _picture(material, result.names["dataset"], shown.micrograph)
     kinds = {str(kind): rows[["x", "y"]].to_numpy(float) for kind, rows in shown.picks.groupby("kind")}
-    words = {"hit": "hits", "miss": "missed", "false": "false", "pick": "picks"}
     named = ("pick",) if "pick" in kinds else ("hit", "miss", "false")
-    counts = ", ".join(f"{len(kinds.get(kind, ()))} {words[kind]}" for kind in named)
+    counts = ", ".join(plural(len(kinds.get(kind, ())), *WORDS[kind]) for kind in named)
     radius_px = (material.diameter_px(result.names["dataset"]) or 0.03 * longer) / 2
-    drawn = overlay(
-        picture, kinds, radius_px, f"Micrograph {shown.micrograph} with picks of {result.label}: {counts}"
-    )
-    if not material.budget.take(len(drawn)):
+    alt = f"Micrograph {shown.micrograph} with picks of {result.label}: {counts}"
+    budget = material.budget
+    marks, again = f"picks-{budget.taken + 1}", name in budget.shown
+    drawn = overlay(picture, kinds, radius_px, alt, name=name, marks=marks, again=again)
+    if not budget.take(len(drawn)):
         return None
+    budget.shown.add(name)
     return Figure(drawn, shown.rank, _joined([Path(shown.micrograph).name, shown.remark, counts]))
 
 
@@ -121,8 +133,8 @@ def _joined(words: Sequence[str]) -> str:
     return " · ".join(word for word in words if word)
 
 
-def _picture(material: Material, dataset: str, micrograph: str) -> tuple[Picture, int]:
-    """The micrograph's picture and its longer side in px, made once however many pickers show it."""
+def _picture(material: Material, dataset: str, micrograph: str) -> tuple[Picture, int, str]:
+    """The micrograph's picture, its longer side in px and its name on the page; made once for all pickers."""
     if (dataset, micrograph) not in material.pictures:
         folder = material.run.datasets.get(dataset)
         if folder is None:
@@ -131,5 +143,6 @@ def _picture(material: Material, dataset: str, micrograph: str) -> tuple[Picture
         picture = micrograph_picture(
             pixels, side_px=material.settings.overlay_side_px, diameter_px=material.diameter_px(dataset)
         )
-        material.pictures[dataset, micrograph] = (picture, max(pixels.shape))
+        name = f"micrograph-{len(material.pictures) + 1}"
+        material.pictures[dataset, micrograph] = (picture, max(pixels.shape), name)
     return material.pictures[dataset, micrograph]

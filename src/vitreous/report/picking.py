@@ -9,6 +9,7 @@ import pandas as pd
 
 from vitreous.report import charts
 from vitreous.report.blocks import (
+    NONE,
     Block,
     Cell,
     Chart,
@@ -21,14 +22,13 @@ from vitreous.report.blocks import (
     Row,
     Section,
     Table,
-    count,
     fixed,
-    plural,
 )  # fmt: skip
 from vitreous.report.counts import automatic_mark, count_chart, rule_note
 from vitreous.report.material import Material
+from vitreous.report.micrographs import count_table, micrograph_table
 from vitreous.report.overlays import overlays
-from vitreous.report.results import Result, pick_counts, read_table
+from vitreous.report.results import Result, read_table
 from vitreous.report.scores import (
     Score,
     Subject,
@@ -41,11 +41,16 @@ from vitreous.report.scores import (
     written,
 )  # fmt: skip
 
-SHOWN = (
-    "f1_micro", "precision_micro", "recall_micro", "oracle_f1", "median_distance", "average_precision",
-    "f1_macro",
-    "iou_published", "iou_published_f1", "count_picks", "count_truth",
-)  # fmt: skip
+# The tables of scores: two, so that neither is wider than the page.
+SHOWN = {
+    "What is found": (
+        "f1_micro", "precision_micro", "recall_micro", "oracle_f1", "average_precision", "f1_macro",
+        "count_picks", "count_truth",
+    ),
+    "How well it is placed": ("median_distance", "iou_published", "iou_published_f1"),
+}  # fmt: skip
+# More dots than this are a chart to open.
+DOTS = 40
 COMPARED = ("f1_micro", "precision_micro", "recall_micro", "f1_macro", "iou_published", "iou_published_f1")
 POINTS = 160
 COLOURS = 7
@@ -64,16 +69,34 @@ def picking_section(material: Material) -> Section:
     results = material.run.of("picks")
     scored = material.scores("picks")
     if scored:
-        section.blocks.append(_scores_table(material, scored))
+        section.blocks += _scores_tables(material, scored)
         section.blocks.append(_dots(material, scored))
+    drawn = {result: overlays(material, result) for result in best_first(material, results, scored)}
     for dataset in material.datasets_of(results):
-        section.blocks += _dataset_blocks(material, dataset, scored)
+        section.blocks += _dataset_blocks(material, dataset, scored, drawn)
     return section
 
 
-def _scores_table(material: Material, scored: dict[Subject, dict[str, Score]]) -> Table:
+def best_first(
+    material: Material, results: list[Result], scored: dict[Subject, dict[str, Score]]
+) -> list[Result]:
+    """The best picker of every data set, then every second best: not all pictures may fit on the page."""
+    ranked: list[tuple[int, Result]] = []
+    for dataset in material.datasets_of(results):
+        own = [result for result in results if result.names["dataset"] == dataset]
+        ranked += enumerate(sorted(own, key=lambda one: -_ranked(_score_of(one, scored, "f1_micro"))))
+    return [result for _, result in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def _scores_tables(material: Material, scored: dict[Subject, dict[str, Score]]) -> list[Table]:
     present = {metric for scores in scored.values() for metric in scores}
-    metrics = [metric for metric in SHOWN if metric in present]
+    wanted = {caption: [one for one in metrics if one in present] for caption, metrics in SHOWN.items()}
+    return [_scores_table(material, scored, *one) for one in wanted.items() if one[1]]
+
+
+def _scores_table(
+    material: Material, scored: dict[Subject, dict[str, Score]], caption: str, metrics: list[str]
+) -> Table:
     rows: list[Row] = []
     for dataset in dict.fromkeys(part(subject, "dataset") for subject in scored):
         subjects = [subject for subject in scored if part(subject, "dataset") == dataset]
@@ -85,8 +108,9 @@ def _scores_table(material: Material, scored: dict[Subject, dict[str, Score]]) -
         rows += _published_rows(material, dataset, metrics)
     columns = [Column("picker"), *(column(metric) for metric in metrics)]
     printed = "Italics: printed in a paper for the same data set." if any(row.kind for row in rows) else ""
-    note = f"Bold: the best of ours on a data set. {printed}"
-    return Table(columns, rows, caption="Scores", note=note)
+    oracle = "Oracle F1: at the best threshold, known from the truth." if "oracle_f1" in metrics else ""
+    note = " ".join(filter(None, ["Bold: the best of this run on a data set.", oracle, printed]))
+    return Table(columns, rows, caption=caption, note=note)
 
 
 def _published_rows(material: Material, dataset: str, metrics: list[str]) -> list[Row]:
@@ -104,7 +128,7 @@ def _published_rows(material: Material, dataset: str, metrics: list[str]) -> lis
     return rows
 
 
-def _dots(material: Material, scored: dict[Subject, dict[str, Score]]) -> Chart:
+def _dots(material: Material, scored: dict[Subject, dict[str, Score]]) -> Chart | Fold:
     dots: list[charts.Dot] = []
     for subject, scores in scored.items():
         score, dataset = scores.get("f1_micro"), part(subject, "dataset")
@@ -125,16 +149,23 @@ def _dots(material: Material, scored: dict[Subject, dict[str, Score]]) -> Chart:
             )
             dots.insert(place, dot)
             place += 1
-    axis = charts.axis("F1", [0.0, 1.0], low=0.0, high=1.0)
     svg = charts.dot_chart(
-        dots, axis, description="F1 of every picker with its bootstrap interval, by data set"
+        dots,
+        charts.share_axis("F1", dots),
+        description="F1 of every picker with its bootstrap interval, by data set",
     )
     keys = [Key("ours, with interval", "s0", "circle")]
     keys += [Key("printed in a paper", "published", "diamond")] if any(dot.published for dot in dots) else []
-    return Chart("F1 by picker", svg, keys, wide=True)
+    chart = Chart("F1 by picker", svg, keys, wide=True)
+    return chart if len(dots) <= DOTS else Fold(f"F1 by picker, drawn ({len(dots)} rows)", [chart])
 
 
-def _dataset_blocks(material: Material, dataset: str, scored: dict[Subject, dict[str, Score]]) -> list[Block]:
+def _dataset_blocks(
+    material: Material,
+    dataset: str,
+    scored: dict[Subject, dict[str, Score]],
+    pictures: dict[Result, list[Block]],
+) -> list[Block]:
     results = [result for result in material.run.of("picks") if result.names["dataset"] == dataset]
     blocks: list[Block] = [Heading(dataset)]
     curves = _curves(results)
@@ -142,14 +173,17 @@ def _dataset_blocks(material: Material, dataset: str, scored: dict[Subject, dict
         blocks.append(Charts([_precision_recall(curves, scored)]))
     for index, result in enumerate(results):
         drawn = [_threshold_chart(result, curves[result])] if result in curves else []
-        counted = count_chart(result)
+        counted = count_chart(result, with_rule=not drawn)
         drawn += [counted] if counted else []
         inner: list[Block] = [Charts(drawn)] if drawn else []
-        inner += overlays(material, result)
-        table = _micrograph_table(material, result) or _count_table(material, result)
+        inner += pictures[result]
+        table = micrograph_table(material, result) or count_table(material, result)
         inner += [table] if table else []
         if inner:
-            blocks.append(Fold(f"{result.label}: threshold and micrographs", inner, open=index == 0))
+            f1 = fixed(_score_of(result, scored, "f1_micro"), 3)
+            reached = "" if f1 == NONE else f" · F1 {f1}"
+            title = f"{result.label}{reached} · threshold and micrographs"
+            blocks.append(Fold(title, inner, open=index == 0))
     if not any(result.file("scores.csv") for result in results):
         blocks.insert(1, Prose("This data set has no truth to compare its picks with.", kind="empty"))
     return blocks
@@ -194,7 +228,8 @@ def _precision_recall(curves: dict[Result, pd.DataFrame], scored: dict[Subject, 
         description="Precision against recall over all thresholds; the dot is the automatic threshold",
     )
     keys.append(Key("automatic threshold", "plain", "circle"))
-    note = f"The {len(best)} of {len(curves)} pickers with the highest F1." if len(best) < len(curves) else ""
+    few = f"The {len(best)} pickers with the highest F1, of {len(curves)} that score their picks."
+    note = few if len(best) < len(curves) else ""
     return Chart("Precision against recall", svg, keys, note=note)
 
 
@@ -211,7 +246,7 @@ def _threshold_chart(result: Result, curve: pd.DataFrame) -> Chart:
     ]
     marks = automatic_mark(result)
     x = charts.axis("threshold on the picker's score", [*curve["threshold"], *(mark.at for mark in marks)])
-    y = charts.axis("score", [0.0, 1.0], low=0.0, high=1.0)
+    y = charts.axis("F1, precision, recall", [0.0, 1.0], low=0.0, high=1.0)
     svg = charts.line_chart(
         series,
         x,
@@ -220,44 +255,4 @@ def _threshold_chart(result: Result, curve: pd.DataFrame) -> Chart:
         description=f"F1, precision and recall of {result.label} against the threshold",
     )
     keys = [Key(one.label, f"s{one.style}") for one in series]
-    return Chart(f"Threshold, {result.label}", svg, keys, note=rule_note(result))
-
-
-def _micrograph_table(material: Material, result: Result) -> Table | None:
-    table = read_table(result.file("per_micrograph.csv"))
-    if table.empty or not {"micrograph", "truth", "picks", "hits"} <= set(table):
-        return None
-    shown = table.sort_values("f1", na_position="last").head(material.settings.rows_per_table)
-    rows = []
-    for row in shown.to_dict("records"):
-        missing = bool(row.get("missing", False))
-        missed, false = row["truth"] - row["hits"], row["picks"] - row["hits"]
-        cells = [Cell(str(row["micrograph"]) + (" (failed)" if missing else ""), kind="name")]
-        cells += [
-            Cell(count(value), sort=value)
-            for value in (row["truth"], row["picks"], row["hits"], missed, false)
-        ]
-        for name in ("precision", "recall", "f1"):
-            value = float(row[name])
-            cells.append(Cell(fixed(value, 3), sort=value if math.isfinite(value) else None))
-        rows.append(Row(cells, kind="failed" if missing else ""))
-    names = ("true", "picks", "hits", "missed", "false", "precision", "recall", "F1")
-    columns = [Column("micrograph"), *(Column(name, numeric=True) for name in names)]
-    more = f"The {len(shown)} worst of {len(table)}; all are in {result.folder / 'per_micrograph.csv'}."
-    note = more if len(shown) < len(table) else ""
-    return Table(columns, rows, caption="Micrographs, worst first", note=note, sortable=True)
-
-
-def _count_table(material: Material, result: Result) -> Table | None:
-    """Picks by micrograph where there is no truth."""
-    counts = pick_counts(result).sort_values(ascending=False)
-    if counts.empty or result.names["picker"] == "truth":
-        return None
-    shown = counts.head(material.settings.rows_per_table)
-    rows = [
-        Row([Cell(str(name), kind="name"), Cell(count(value), sort=value)]) for name, value in shown.items()
-    ]
-    columns = [Column("micrograph"), Column("picks", numeric=True)]
-    note = f"{count(int(counts.sum()))} picks on {plural(len(counts), 'micrograph')}."
-    note += f" The first {len(shown)} are listed." if len(shown) < len(counts) else ""
-    return Table(columns, rows, caption="Picks by micrograph", note=note, sortable=True)
+    return Chart("Scores against the threshold", svg, keys, note=rule_note(result))

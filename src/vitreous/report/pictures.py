@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -16,10 +16,12 @@ Image = NDArray[np.float32]
 
 @dataclass
 class Budget:
-    """How many bytes of pictures the page may still take; what did not fit is counted."""
+    """How many bytes of pictures the page may still take; what did not fit is counted, what did is named."""
 
     left: int
     refused: int = 0
+    taken: int = 0
+    shown: set[str] = field(default_factory=set)
 
     def take(self, size: int) -> bool:
         """Whether `size` bytes of the page still fit; they are taken if so."""
@@ -27,6 +29,7 @@ class Budget:
             self.refused += 1
             return False
         self.left -= size
+        self.taken += 1
         return True
 
 
@@ -149,19 +152,30 @@ def _crosses(points: NDArray[np.float64], radius: float) -> str:
 SHAPES = {"hit": _circles, "miss": _squares, "false": _crosses, "pick": _circles}
 
 
-def overlay(picture: Picture, picks: dict[str, NDArray[np.float64]], radius_px: float, alt: str) -> Markup:
+def overlay(
+    picture: Picture,
+    picks: dict[str, NDArray[np.float64]],
+    radius_px: float,
+    alt: str,
+    *,
+    name: str,
+    marks: str,
+    again: bool = False,
+) -> Markup:
     """A micrograph's picture under its picks: {hit, miss, false, pick: (n, 2) x, y in px of the original}.
 
     Hits are circles, misses squares, false picks crosses, so that the kinds differ without colour too;
-    `pick` is one that was compared with nothing.
+    `pick` is one that was compared with nothing. `name` is the picture's on the page, `marks` that of these
+    picks: a picture that stands there `again`, under other picks, is referred to and not repeated.
     """
     scale = picture.scale
     # Tenths of a picture pixel as the drawing's unit: whole numbers keep the paths short.
     radius = max(radius_px / scale, 4.0) * 10
+    width, height = picture.width * 10, picture.height * 10
+    image = f'<image id="{name}" href="{picture.address}" width="{width}" height="{height}"/>'
     parts = [
-        f'<svg class="overlay" viewBox="0 0 {picture.width * 10} {picture.height * 10}" role="img" '
-        f'aria-label="{escape(alt)}"><image href="{picture.address}" width="{picture.width * 10}" '
-        f'height="{picture.height * 10}"/>'
+        f'<svg class="overlay" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(alt)}">',
+        f'<use href="#{name}"/>' if again else image,
     ]
     for kind, draw in SHAPES.items():
         points = (
@@ -169,6 +183,7 @@ def overlay(picture: Picture, picks: dict[str, NDArray[np.float64]], radius_px: 
         )
         if not len(points):
             continue
-        path = draw(points, radius)
-        parts += [f'<path class="halo {kind}" d="{path}"/>', f'<path class="{kind}" d="{path}"/>']
+        own = f"{marks}-{kind}"
+        parts.append(f'<defs><path id="{own}" d="{draw(points, radius)}"/></defs>')
+        parts += [f'<use class="{look}" href="#{own}"/>' for look in (f"halo {kind}", kind)]
     return Markup("".join([*parts, "</svg>"]))

@@ -10,9 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from vitreous.report.blocks import Cell, Column, count, fixed, number
+from vitreous.report.blocks import Cell, Column, count, fixed, number, span
 from vitreous.report.published import dataset_key
 
+# From here on thousands stand apart and decimals say nothing.
+LARGE = 1e4
 SUBJECT = ("dataset", "denoiser", "picker", "selection", "target", "engine", "ctf", "model", "trained_on")
 
 
@@ -113,10 +115,11 @@ class Score:
     @property
     def interval(self) -> str:
         """The interval as it is printed; empty where there is none."""
-        if not (math.isfinite(self.low) and math.isfinite(self.high)):
-            return ""
         how = quantity(self.metric, self.unit)
-        return f"{written(self.low, how)}–{written(self.high, how)}"
+        if how.decimals is not None and max(abs(self.low), abs(self.high)) < LARGE:
+            return span(self.low, self.high, how.decimals)
+        known = math.isfinite(self.low) and math.isfinite(self.high)
+        return f"{written(self.low, how)}–{written(self.high, how)}" if known else ""
 
 
 Subject = tuple[str, ...]
@@ -126,7 +129,7 @@ def written(value: float, how: Quantity) -> str:
     """A value with the quantity's decimals."""
     if how.decimals is None:
         return count(value)
-    return fixed(value, how.decimals) if abs(value) < 1e4 else number(value)
+    return fixed(value, how.decimals) if abs(value) < LARGE else number(value)
 
 
 def gather(table: pd.DataFrame) -> dict[Subject, dict[str, Score]]:
@@ -207,10 +210,13 @@ def score_cell(score: Score | None, links: Mapping[str, tuple[str, str]], best: 
     if score is None:
         return Cell("–", kind="none")
     href, command = links.get(score.file, ("", ""))
+    # One seed without a centre error picked nothing right; only a map without a resolution has failed.
+    lost = score.failures if score.seeds > 1 or RESOLUTION.match(score.metric) else 0
+    failed = f"{lost} failed" if lost else ""
     facts = [f"{score.interval} ({score.spread_kind})" if score.interval else ""]
     facts += [f"median of {score.seeds} seeds" if score.seeds > 1 else ""]
-    facts += [f"{score.failures} failed" if score.failures else "", f"made by: {command}" if command else ""]
-    note = score.interval + (f" · {score.failures} failed" if score.failures else "")
+    facts += [failed, f"made by: {command}" if command else ""]
+    note = " · ".join(filter(None, [score.interval, failed]))
     return Cell(
         score.text,
         sort=score.value if math.isfinite(score.value) else None,

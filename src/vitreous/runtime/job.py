@@ -16,6 +16,7 @@ from typing import Any
 from vitreous.errors import VitreousError
 from vitreous.runtime.device import Runtime, choose_device
 from vitreous.runtime.files import stage_error
+from vitreous.runtime.plural import plural
 from vitreous.runtime.provenance import versions
 
 
@@ -72,7 +73,8 @@ def job(snakemake: Any) -> Iterator[Runtime]:
         seed=int(snakemake.params.get("seed", 0)),
         processes=gpus if device == "cuda" else 1,
     )
-    log.info("device %s, %d threads, seed %d, %s", device, runtime.threads, runtime.seed, versions())
+    threads = plural(runtime.threads, "thread")
+    log.info("device %s, %s, seed %d, %s", device, threads, runtime.seed, versions())
     log.info("settings that differ from the defaults:")
     log_settings(dict(snakemake.params.get("settings", None) or {}))
     os.environ.setdefault("NUMBA_NUM_THREADS", str(runtime.threads))

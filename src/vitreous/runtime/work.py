@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from vitreous.errors import InputError, StageError
 from vitreous.runtime.files import atomic_path
 from vitreous.runtime.lock import Lock
+from vitreous.runtime.plural import plural
 from vitreous.runtime.progress import progress
 from vitreous.runtime.provenance import code_hash, fingerprint
 
@@ -85,20 +86,21 @@ def run_items(
     *,
     max_failed_share: float,
     inputs: Callable[[str], Sequence[Path]] = lambda name: (),
-    label: str = "items",
+    label: str = "item",
 ) -> tuple[dict[str, T], dict[str, InputError]]:
     """Compute every item, past bad ones, and not again what is done.
 
     `save(path, result)` and `load(path)` keep a result in one file; `inputs(name)` are the files an item
-    depends on. Returns results and errors by name. An InputError is the item's own; any other (a full disk, a
-    missing package, a wrong setting) would meet all of them and ends the stage. Raises StageError when more
-    than `max_failed_share` of them failed; with a share above 0 one of several may.
+    depends on; `label` is what people call one. Returns results and errors by name. An InputError is the
+    item's own; any other (a full disk, a missing package, a wrong setting) would meet all of them and ends
+    the stage. Raises StageError when more than `max_failed_share` of them failed; with a share above 0 one
+    of several may.
     """
     results: dict[str, T] = {}
     failures: dict[str, InputError] = {}
     paths = {name: work.item(name, inputs(name)) for name in items}
     kept = 0
-    for name in progress(items, len(items), label):
+    for name in progress(items, len(items), f"{label}s"):
         if paths[name].exists():
             results[name] = load(paths[name])
             kept += 1
@@ -113,12 +115,12 @@ def run_items(
             save(part, results[name])
     work.keep_only(paths.values())
     computed = len(results) - kept
-    log.info("%s: %d computed, %d kept from before, %d failed", label, computed, kept, len(failures))
+    log.info("%ss: %d computed, %d kept from before, %d failed", label, computed, kept, len(failures))
     # One bad member does not stop a batch of several: in a small batch it would be a large share.
     spared = 1.0 if max_failed_share > 0 and len(items) > 1 else 0.0
     if len(failures) > max(max_failed_share * len(items), spared):
         raise StageError(
-            f"{len(failures)} of {len(items)} {label} failed",
+            f"{len(failures)} of {plural(len(items), label)} failed",
             file=work.output,
             found="; ".join(str(error) for error in list(failures.values())[:3]),
             expected=f"at most {max_failed_share:.0%}",

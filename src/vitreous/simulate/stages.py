@@ -21,6 +21,7 @@ from vitreous.io.particles import ParticleSet, write_particles
 from vitreous.io.star import Block, read_star, write_star
 from vitreous.runtime.device import Runtime
 from vitreous.runtime.files import atomic_path
+from vitreous.runtime.plural import plural
 from vitreous.runtime.progress import progress
 from vitreous.runtime.provenance import fingerprint, write_provenance
 from vitreous.runtime.work import Work, run_items
@@ -86,7 +87,7 @@ def simulate_batch(
         for name in index_of:
             _forget_if_changed(work.item(name), dataset_folder)
         made, _ = run_items(
-            list(index_of), make, work, write_star, read_star, max_failed_share=0.0, label="micrographs"
+            list(index_of), make, work, write_star, read_star, max_failed_share=0.0, label="micrograph"
         )
         empty = empty_tables(settings)
         tables = {block: _joined([empty[block], *(part[block] for part in made.values())]) for block in empty}
@@ -201,7 +202,8 @@ def collect_dataset(
     _remove_leftovers(dataset_folder, set(micrographs["rlnMicrographName"]), settings)
     plain = micrographs[["rlnMicrographName", "rlnOpticsGroup"]]
     write_dataset(dataset_folder, info, plain, picks=picks_of(particles), particles=known)
-    log.info("%s: %d micrographs, %d particles", name, len(micrographs), len(particles))
+    made = plural(len(micrographs), "micrograph")
+    log.info("%s: %s, %s", name, made, plural(len(particles), "particle"))
     write_provenance(
         dataset_folder / "provenance.json", stage=f"{STAGE}:collect_dataset",
         settings=settings.model_dump(mode="json"), inputs=batch_files, seed=runtime.seed,

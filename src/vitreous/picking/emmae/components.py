@@ -70,16 +70,16 @@ def picks_of(
     picture: FramedPicture,
     settings: EmmaeSettings,
     contaminated: Mask | None = None,
-    profile: Array | None = None,
+    profiles: Array | None = None,
 ) -> Candidates:
     """Candidates of a micrograph, best first; scores above 0 are picks.
 
-    `contaminated` (h, w) is where the picture shall not be picked, `profile` (rings,) the typical particle of
-    the training set. The band `border` stays empty.
+    `contaminated` (h, w) is where the picture shall not be picked, `profiles` (sets, rings) the typical
+    particles of the sets trained on. The band `border` stays empty.
     """
     clean = picture.mask if contaminated is None else picture.mask & ~contaminated
     if settings.components.reject:
-        row, column, score = _by_likeness(segmentation, picture, clean, settings.min_distance, profile)
+        row, column, score = _by_likeness(segmentation, picture, clean, settings.min_distance, profiles)
     else:
         row, column, score = _by_margin(segmentation, picture, settings)
     kept = _pickable(row, column, picture, clean, settings.border)
@@ -92,9 +92,9 @@ def _by_likeness(
     picture: FramedPicture,
     clean: Mask,
     min_distance: float,
-    profile: Array | None,
+    profiles: Array | None,
 ) -> tuple[Array, Array, Array]:
-    _, typical = typical_of(segmentation, picture, clean, min_distance, profile)
+    _, typical = typical_of(segmentation, picture, clean, min_distance, profiles)
     if typical is None:
         return np.zeros(0), np.zeros(0), np.zeros(0)
     return likely_picks(typical.likeness, picture, clean, min_distance)
@@ -105,18 +105,23 @@ def typical_of(
     picture: FramedPicture,
     clean: Mask,
     min_distance: float,
-    profile: Array | None,
+    profiles: Array | None,
 ) -> tuple[LikenessField, Typical | None]:
-    """The typical particle of a micrograph, begun at the maxima of the margins or at a `profile` (rings,)."""
+    """The typical particle of a micrograph, begun at the maxima of the margins or at `profiles`.
+
+    Of the `profiles` (sets, rings) the one whose places are most alike is taken.
+    """
     fine = margin_map(segmentation.margin, picture, FILLING)
     column, row, _ = local_maxima(fine.values, fine.inside, min_distance * fine.diameter)
     row, column = fine.to_working(row), fine.to_working(column)
     kept = _pickable(row, column, picture, clean, 0.0)
     field = LikenessField(picture.image, picture.mask, picture.diameter_px)
     own = typical_particle(field, row[kept], column[kept])
-    if profile is None:
+    if profiles is None:
         return field, own
-    common = grown(field, profile, confident_count(int(kept.sum())), turns=1)
+    confident = confident_count(int(kept.sum()))
+    grew = [found for start in profiles if (found := grown(field, start, confident, turns=1)) is not None]
+    common = max(grew, key=lambda found: found.alikeness, default=None)
     # a set of other particles than those trained on has averages of its own
     if own is None or (common is not None and own.alikeness <= CLEARLY * common.alikeness):
         return field, common

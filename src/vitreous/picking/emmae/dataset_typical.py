@@ -17,6 +17,7 @@ from vitreous.picking.emmae.micrograph_clusters import Segmentation
 from vitreous.picking.likeness import MIN_DISTANCE, LikenessField, ring_radii
 
 Mask = NDArray[np.bool_]
+SURE = 40  # picks of a set from which on their average is believed, if another set's is
 AGREEMENT = 0.8  # correlation from which on two averages show the same
 ROUNDS = 3
 
@@ -35,8 +36,8 @@ def typical_of_all(
     profiles: Sequence[Array],
     pictures: Sequence[Callable[[], tuple[FramedPicture, Mask]]],
     min_distance: float,
-) -> Array | None:
-    """The rotational average (rings,) of the particles of all pictures; None where `profiles` has none.
+) -> tuple[Array, int] | None:
+    """The rotational average (rings,) of all pictures' particles, and their number; None without `profiles`.
 
     Those of the pictures' own averages that agree with most others are taken together; then the picks which
     that leads to are averaged, in turns. A picture is asked for when it is needed, with the mask (h, w) of
@@ -44,7 +45,7 @@ def typical_of_all(
     """
     if not profiles:
         return None
-    profile = consensus(profiles)
+    profile, count = consensus(profiles), 0
     for _ in range(ROUNDS):
         total, count = np.zeros_like(profile), 0
         for read in pictures:
@@ -57,7 +58,15 @@ def typical_of_all(
         if count == 0:
             break
         profile = total / count
-    return profile
+    return profile, count
+
+
+def believed(averages: Sequence[tuple[Array, int]]) -> Array | None:
+    """Those of several averages (sets, rings) that are of enough particles; else the one of the most."""
+    if not averages:
+        return None
+    enough = [profile for profile, count in averages if count >= SURE]
+    return np.stack(enough or [max(averages, key=lambda one: one[1])[0]])
 
 
 def consensus(profiles: Sequence[Array]) -> Array:

@@ -54,7 +54,7 @@ def enhanced(image: Image, diameters_px: Pair, scales: Pair, settings: Preproces
 
 
 def eight_bit(image: Image) -> Image:
-    """An image in [0, 1] truncated, as published, to the levels 0, 1/255 … 1."""
+    """An image (h, w) in [0, 1] truncated, as published, to the levels 0, 1/255 … 1."""
     levels: Image = np.floor(image * np.float32(255)) / np.float32(255)
     return levels
 

@@ -82,7 +82,10 @@ def lloyd_stream(blocks: Blocks, start: NDArray[np.floating], passes: int) -> KM
 
 
 def lloyd(blocks: Iterable[Tokens], start: NDArray[np.floating], passes: int) -> KMeans:
-    """Lloyd's passes over blocks of tokens in memory until the centres stand still, at most `passes`."""
+    """Lloyd's passes over token blocks (n, d) in memory from centres (k, d) until these stand still.
+
+    At most `passes`.
+    """
     held = list(blocks)
     scale = float(np.mean([block.var(axis=0).sum(dtype=np.float64) for block in held]))
     model = KMeans(np.array(start, dtype=np.float64), np.zeros(len(start), dtype=np.int64))
@@ -115,7 +118,7 @@ def plus_plus_start(tokens: Tokens, clusters: int, random: np.random.Generator) 
 
 
 def draw_sample(blocks: Blocks, size: int, seed: int) -> tuple[Tokens, int]:
-    """At most `size` tokens of the stream, each as likely as any other, in its order; and the count of all.
+    """At most `size` tokens (n, d) of the stream, each as likely, in its order; and the count of all.
 
     Every token draws a number and those with the least are kept, so that the cut into blocks plays no part.
     """

@@ -47,7 +47,7 @@ def latent_tables(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tokens of a micrograph (row, column, component1-3, cluster, particle) and each component's share."""
     prepared = prepare(source.read(), source.diameter_px, source.contrast, settings.preprocess)
-    tokens = tokens_of(prepared, model.encoder, settings, runtime, model.whitening)
+    tokens = tokens_of(prepared, model.encoder, settings, runtime)
     segmentation = segment_micrograph(tokens, prepared.mask, model, settings)
     projection = principal_components(tokens.reshape(-1, tokens.shape[-1]))
     row, column = np.indices(tokens.shape[:2]).reshape(2, -1)

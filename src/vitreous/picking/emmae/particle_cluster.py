@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vitreous.errors import InputError
 from vitreous.picking.emmae.kmeans import KMeans
+from vitreous.runtime.plural import plural
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -68,7 +69,10 @@ def chosen_cluster(evidence: ClusterEvidence) -> int:
 def cluster_evidence(
     pictures: Iterable[tuple[NDArray[np.floating], Picture]], model: KMeans
 ) -> ClusterEvidence:
-    """Grey value and patches of each cluster over all pictures. Raises InputError without any token."""
+    """Grey value and patches of each cluster, over all token maps (rows, columns, d) and their pictures.
+
+    Raises InputError without any token.
+    """
     clusters = len(model.centres)
     grey, counts, patches = (np.zeros(clusters) for _ in range(3))
     for tokens, picture in pictures:
@@ -105,12 +109,12 @@ def reference_cluster(
     for y, x in zip(row, column, strict=True):
         near |= np.hypot(rows[:, None] - y, columns - x) <= max(diameter_px / 4, PATCH * math.sqrt(0.5))
     if not near.any():
-        raise InputError("no pick lies in the reference micrograph", found=f"{len(row)} picks")
+        raise InputError("no pick lies in the reference micrograph", found=plural(len(row), "pick"))
     return int(np.bincount(labels[near], minlength=len(model.centres)).argmax())
 
 
 def token_means(image: Image) -> Image:
-    """Mean of each token's pixels (ceil(h/4), ceil(w/4)); edges are repeated."""
+    """Mean of each token's pixels (ceil(h/4), ceil(w/4)), of an image (h, w) whose edges are repeated."""
     means: Image = _patches(image).mean(axis=(1, 3), dtype=np.float32)
     return means
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,25 +18,18 @@ from vitreous.io.coordinates import read_coordinates
 from vitreous.io.micrograph import read_micrograph
 from vitreous.picking.candidates import Array, Candidates, Image
 from vitreous.picking.emmae.components import area_rule_candidates, picks_of
-from vitreous.picking.emmae.dataset_typical import typical_of_all, typical_profiles
+from vitreous.picking.emmae.dataset_typical import believed, typical_of_all, typical_profiles
 from vitreous.picking.emmae.kmeans import KMeans, cluster_stream
 from vitreous.picking.emmae.micrograph_clusters import Segmentation, segment
 from vitreous.picking.emmae.mixture_margin import mixture_segment
 from vitreous.picking.emmae.particle_cluster import particle_cluster, reference_cluster, token_mask
 from vitreous.picking.emmae.preprocess import Prepared, prepare
-from vitreous.picking.emmae.settings import EmmaeSettings
-from vitreous.picking.emmae.tokens import (
-    Encoder,
-    Tokens,
-    Whitening,
-    fit_whitening,
-    load_encoder,
-    token_map,
-)
+from vitreous.picking.emmae.settings import EmmaeSettings, NetworkSettings
+from vitreous.picking.emmae.tokens import Encoder, Tokens, load_encoder, token_map
 from vitreous.picking.emmae.training import train_autoencoder, untrained_encoder
 from vitreous.picking.emmae.training_set import Held, contaminated_part, contrast_of, hold_all
 from vitreous.picking.emmae.windows import Picture
-from vitreous.picking.model_files import read_model
+from vitreous.picking.model_files import read_model, required_model
 from vitreous.picking.training import Source, Training
 from vitreous.runtime.device import Runtime
 
@@ -48,14 +41,13 @@ KIND = "vitreous emmae 1"
 class EmmaeModel:
     """What training leaves: the encoder (None for raw pixels), the clusters, and which is the particle.
 
-    `typical` is the rotational average (rings,) of the training set's particles.
+    `typical` (sets, rings) are the rotational averages of the particles of each set trained on.
     """
 
     source: str
     encoder: Encoder | None
     clusters: KMeans
     particle: int
-    whitening: Whitening | None = None
     typical: Array | None = None
 
 
@@ -72,8 +64,7 @@ def find_candidates(
 
     Raises SettingsError without a model or with one whose tokens are of another source.
     """
-    if model is None:
-        raise SettingsError("emmae needs a model", todo="train one (`models:` in the configuration)")
+    model = required_model(model, "emmae")
     if model.source != settings.tokens.source:
         raise SettingsError(
             "the model was trained on other tokens", place="tokens.source",
@@ -85,7 +76,7 @@ def find_candidates(
     contaminated = np.zeros(prepared.mask.shape, dtype=bool)
     if settings.components.reject:
         contaminated = contaminated_part(image, diameter_A / pixel_size_A, contrast, prepared)
-    tokens = tokens_of(prepared, model.encoder, settings, runtime, model.whitening)
+    tokens = tokens_of(prepared, model.encoder, settings, runtime)
     segmentation = segment_micrograph(tokens, prepared.mask & ~contaminated, model, settings)
     if settings.components.rule == "area":
         return area_rule_candidates(segmentation, prepared, settings)
@@ -93,16 +84,11 @@ def find_candidates(
 
 
 def tokens_of(
-    prepared: Prepared,
-    encoder: Encoder | None,
-    settings: EmmaeSettings,
-    runtime: Runtime,
-    whitening: Whitening | None = None,
+    prepared: Prepared, encoder: Encoder | None, settings: EmmaeSettings, runtime: Runtime
 ) -> Tokens:
     """The token map (rows, columns, d) of a prepared micrograph."""
     device = runtime.torch_device()
-    size = prepared.diameter_px
-    return token_map(prepared.image, encoder, settings.tokens, size, device=device, whitening=whitening)
+    return token_map(prepared.image, encoder, settings.tokens, prepared.diameter_px, device=device)
 
 
 def segment_micrograph(
@@ -125,18 +111,15 @@ def load_model(path: Path, runtime: Runtime) -> EmmaeModel:
 
 
 def restored(stored: Mapping[str, Any], runtime: Runtime) -> EmmaeModel:
-    """The model that a model file holds."""
-    settings = EmmaeSettings.model_validate(stored["settings"])
+    """The model that a model file holds; settings that are no more, in older files, are not read."""
+    sizes = NetworkSettings.model_validate(stored["settings"]["network"])
     encoder = None
     if stored["state"] is not None:
         device, pixels = runtime.torch_device(), (stored["mean"], stored["std"])
-        encoder = load_encoder(settings.network, stored["state"], *pixels, device)
-    whitening = None
-    if stored["whitening"] is not None:
-        whitening = Whitening(*(part.numpy() for part in stored["whitening"]))
+        encoder = load_encoder(sizes, stored["state"], *pixels, device)
     clusters = KMeans(stored["centres"].numpy(), stored["counts"].numpy())
-    typical = None if stored["typical"] is None else stored["typical"].numpy()
-    return EmmaeModel(settings.tokens.source, encoder, clusters, stored["particle"], whitening, typical)
+    typical = None if stored["typical"] is None else np.atleast_2d(stored["typical"].numpy())
+    return EmmaeModel(stored["settings"]["tokens"]["source"], encoder, clusters, stored["particle"], typical)
 
 
 def train(
@@ -153,35 +136,44 @@ def train(
             raise StageError("no micrograph to train on", found=f"{len(sources)} that cannot be used")
         encoder, rows = _encoder([item.picture for item in held], settings, runtime, folder)
 
-        def maps(whitening: Whitening | None = None) -> Iterator[tuple[Tokens, Prepared, Held]]:
+        def maps() -> Iterator[tuple[Tokens, Prepared, Held]]:
             for item in held:
                 prepared = item.prepared()
-                yield tokens_of(prepared, encoder, settings, runtime, whitening), prepared, item
+                yield tokens_of(prepared, encoder, settings, runtime), prepared, item
 
-        def blocks(whitening: Whitening | None = None) -> Iterator[Tokens]:
-            return (tokens[token_mask(item.clean)] for tokens, _, item in maps(whitening))
+        def blocks() -> Iterator[Tokens]:
+            return (tokens[token_mask(item.clean)] for tokens, _, item in maps())
 
-        whitening = fit_whitening(blocks()) if settings.tokens.whiten else None
         seed, chosen = runtime.key("clusters") % 2**32, settings.clusters
-        clusters = cluster_stream(lambda: blocks(whitening), chosen.clusters, sample=chosen.sample, seed=seed)
+        clusters = cluster_stream(blocks, chosen.clusters, sample=chosen.sample, seed=seed)
         if chosen.reference is None:
-            particle = particle_cluster(
-                ((tokens, picture) for tokens, picture, _ in maps(whitening)), clusters
-            )
+            particle = particle_cluster(((tokens, picture) for tokens, picture, _ in maps()), clusters)
         else:
-            particle = _by_reference(
-                chosen.reference, sources[0], encoder, whitening, clusters, settings, runtime
-            )
+            particle = _by_reference(chosen.reference, sources[0], encoder, clusters, settings, runtime)
         log.info("clusters of %s tokens, particles: number %d", clusters.counts.tolist(), particle)
-        model = EmmaeModel(settings.tokens.source, encoder, clusters, particle, whitening)
+        model = EmmaeModel(settings.tokens.source, encoder, clusters, particle)
         if settings.components.reject:
-            found = typical_profiles(
-                (segment_micrograph(tokens, item.clean, model, settings), picture, np.asarray(item.clean))
-                for tokens, picture, item in maps(whitening)
-            )
-            pictures = [lambda item=item: (item.prepared(), np.asarray(item.clean)) for item in held]
-            model = replace(model, typical=typical_of_all(found, pictures, settings.min_distance))
+            model = replace(model, typical=_typical(maps(), held, model, settings))
     return Training(_stored(model, settings), rows)
+
+
+def _typical(
+    maps: Iterable[tuple[Tokens, Prepared, Held]],
+    held: Sequence[Held],
+    model: EmmaeModel,
+    settings: EmmaeSettings,
+) -> Array | None:
+    """The typical particles (sets, rings) of the data sets that have one: each has a molecule of its own."""
+    found: dict[str, list[Array]] = {}
+    for tokens, picture, item in maps:
+        part = segment_micrograph(tokens, item.clean, model, settings)
+        found.setdefault(item.dataset, []).extend(typical_profiles([(part, picture, np.asarray(item.clean))]))
+    averages = []
+    for name, profiles in found.items():
+        members = [item for item in held if item.dataset == name]
+        pictures = [lambda item=item: (item.prepared(), np.asarray(item.clean)) for item in members]
+        averages.append(typical_of_all(profiles, pictures, settings.min_distance))
+    return believed([average for average in averages if average is not None])
 
 
 def _encoder(
@@ -215,7 +207,6 @@ def _by_reference(
     reference: Path,
     like: Source,
     encoder: Encoder | None,
-    whitening: Whitening | None,
     clusters: KMeans,
     settings: EmmaeSettings,
     runtime: Runtime,
@@ -223,7 +214,7 @@ def _by_reference(
     """The particle cluster by a micrograph with picks (STAR beside it, same stem), sampled as `like`."""
     image = read_micrograph(reference)
     prepared = prepare(image, like.diameter_px, like.contrast, settings.preprocess)
-    tokens = tokens_of(prepared, encoder, settings, runtime, whitening)
+    tokens = tokens_of(prepared, encoder, settings, runtime)
     picks = read_coordinates(reference.with_suffix(".star"))
     row, column = prepared.from_full(picks["x"].to_numpy(float), picks["y"].to_numpy(float))
     return reference_cluster(tokens, clusters, row, column, prepared.diameter_px)
@@ -231,7 +222,7 @@ def _by_reference(
 
 def _stored(model: EmmaeModel, settings: EmmaeSettings) -> dict[str, Any]:
     """The model as tensors and plain values."""
-    encoder, whitening = model.encoder, model.whitening
+    encoder = model.encoder
     state = None if encoder is None else encoder.network.state_dict()
     return {
         "kind": KIND,
@@ -243,7 +234,4 @@ def _stored(model: EmmaeModel, settings: EmmaeSettings) -> dict[str, Any]:
         "counts": torch.from_numpy(model.clusters.counts),
         "particle": model.particle,
         "typical": None if model.typical is None else torch.from_numpy(model.typical),
-        "whitening": None
-        if whitening is None
-        else [torch.from_numpy(whitening.mean), torch.from_numpy(whitening.matrix)],
     }

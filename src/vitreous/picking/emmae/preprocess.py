@@ -43,7 +43,7 @@ class Prepared:
     published_frame: bool = False
 
     def to_full(self, row: Array, column: Array) -> tuple[Array, Array]:
-        """Coordinates x, y in px of the micrograph as stored, from rows and columns of `image`.
+        """Coordinates x, y (n,) in px of the micrograph as stored, from rows and columns (n,) of `image`.
 
         The published conversion has no half pixels and turns the rows about H, not about H - 1.
         """
@@ -52,7 +52,7 @@ class Prepared:
         return (column + 0.5) * self.column_scale - 0.5, (row + 0.5) * self.row_scale - 0.5
 
     def from_full(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Rows and columns of `image`, from coordinates of the micrograph; the inverse of `to_full`."""
+        """Rows and columns (n,) of `image`, from px x, y (n,) of the micrograph; the inverse of `to_full`."""
         if self.published_frame:
             return (self.shape[0] - y) / self.row_scale, x / self.column_scale
         return (y + 0.5) / self.row_scale - 0.5, (x + 0.5) / self.column_scale - 0.5
@@ -73,15 +73,8 @@ def prepare(image: Image, diameter_px: float, contrast: str, settings: Preproces
     Raises InputError where no two particles fit into the image, where it is constant and where it is not
     finite.
     """
+    _refuse_unusable(image, diameter_px)
     h, w = image.shape
-    if min(h, w) < 2 * diameter_px:
-        expected = f"2 x {diameter_px:.0f} px"
-        raise InputError("image too small for the particle", found=f"{w} x {h} px", expected=expected)
-    low, high = float(image.min()), float(image.max())
-    if not np.isfinite(high - low):
-        raise InputError("NaN or infinite pixels")
-    if low == high:
-        raise InputError("constant image", found=f"every pixel is {low:g}")
     if not settings.centred:
         image = np.ascontiguousarray(image[::-1])  # the published frame
     if contrast == "bright":
@@ -112,6 +105,18 @@ def prepared_from_picture(picture: NDArray[np.uint8], diameter_px: float) -> Pre
     image = picture.astype(np.float32) / np.float32(255)
     h, w = picture.shape
     return Prepared(image, np.ones((h, w), dtype=bool), diameter_px, 1.0, 1.0, (h, w))
+
+
+def _refuse_unusable(image: Image, diameter_px: float) -> None:
+    h, w = image.shape
+    if min(h, w) < 2 * diameter_px:
+        expected = f"2 x {diameter_px:.0f} px"
+        raise InputError("image too small for the particle", found=f"{w} x {h} px", expected=expected)
+    low, high = float(image.min()), float(image.max())
+    if not np.isfinite(high - low):
+        raise InputError("NaN or infinite pixels")
+    if low == high:
+        raise InputError("constant image", found=f"every pixel is {low:g}")
 
 
 def _working_grid(shape: tuple[int, int], diameter_px: float, settings: PreprocessSettings) -> _Grid:

@@ -79,7 +79,7 @@ def _doubled(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def first_level(values: Array, area_share: float = AREA_SHARE) -> float | None:
-    """The highest of thirty levels above which more than `area_share` of the px lie; None where none has."""
+    """The highest of thirty levels with more than `area_share` of the px (h, w) above; None if none has."""
     for level in LEVELS:
         if (values > level).mean() > area_share:
             return float(level)

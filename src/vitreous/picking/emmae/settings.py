@@ -115,18 +115,12 @@ class TokenSettings(SettingsBlock):
     source: Literal["encoder", "untrained", "raw"] = Field(
         "encoder", description="latents of the encoder; controls: an untrained one, the raw pixels of a patch"
     )
-    offsets: int = Field(1, ge=1, le=4, description="overlapping windows along each axis; 1 as published")
-    scales: list[Annotated[float, Field(gt=0.1, le=4)]] = Field(
-        [1.0], min_length=1, description="scales at which windows are encoded, relative to the working scale"
+    centred: bool = Field(
+        True, description="averaged over a centred window; false: of even size, with a zero rim, as published"
     )
-    pool: float = Field(
-        0.0, ge=0, le=2, description="disc over which tokens are averaged / diameter; 0: 2 x 2, centred"
-    )
-    centred: bool = Field(True, description="false: the window of even size and the zero rim as published")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="of matrix products; auto: bf16 where the device multiplies it, else fp32"
     )
-    whiten: bool = Field(False, description="tokens decorrelated to unit variance before they are clustered")
 
 
 class ClusterSettings(SettingsBlock):

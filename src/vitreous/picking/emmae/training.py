@@ -22,6 +22,7 @@ from vitreous.picking.emmae.settings import EmmaeSettings, MaeTrainingSettings
 from vitreous.picking.emmae.tokens import Encoder, new_network
 from vitreous.picking.emmae.windows import Picture, WindowDrawer
 from vitreous.runtime.device import Runtime
+from vitreous.runtime.plural import plural
 
 log = logging.getLogger(__name__)
 REFERENCE_BATCH = 256  # windows a step that the learning rate of the settings is meant for
@@ -49,7 +50,8 @@ def train_autoencoder(
     if runtime.processes > 1 and "RANK" not in os.environ:
         return _in_processes(pictures, settings, runtime, folder)
     drawer = WindowDrawer(pictures, settings.training, runtime)
-    log.info("%d windows an epoch, mean %.6f, deviation %.6f", drawer.count, drawer.mean, drawer.std)
+    windows = plural(drawer.count, "window")
+    log.info("%s an epoch, mean %.6f, deviation %.6f", windows, drawer.mean, drawer.std)
     network = new_network(settings.network, runtime.generator("network"))
     identity = _identity(drawer, settings, runtime)
     resume = settings.training.resume_from

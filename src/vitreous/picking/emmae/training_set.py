@@ -27,8 +27,9 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Held:
-    """A prepared micrograph: its levels and masks in files, the rest of it in `frame`."""
+    """A prepared micrograph of a data set: its levels and masks in files, the rest of it in `frame`."""
 
+    dataset: str
     picture: Picture
     clean: Mask
     frame: Prepared
@@ -59,7 +60,8 @@ def hold_all(sources: Sequence[Source], settings: EmmaeSettings, folder: Path) -
         parts = {"levels": levels, "mask": prepared.mask, "clean": clean}
         mapped = {name: _mapped(folder / f"{index}-{name}.npy", part) for name, part in parts.items()}
         nothing = replace(prepared, image=np.zeros((0, 0), np.float32), mask=np.zeros((0, 0), bool))
-        held.append(Held(Picture(mapped["levels"], mapped["mask"]), mapped["clean"], nothing))
+        picture = Picture(mapped["levels"], mapped["mask"])
+        held.append(Held(source.dataset, picture, mapped["clean"], nothing))
     return held
 
 

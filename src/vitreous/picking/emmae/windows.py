@@ -17,6 +17,7 @@ from vitreous.nets.masked_autoencoder import draw_kept
 from vitreous.nets.training import Batches
 from vitreous.picking.emmae.settings import MaeTrainingSettings
 from vitreous.runtime.device import Runtime
+from vitreous.runtime.plural import plural
 
 WINDOW = 64
 TOKENS = 256
@@ -48,7 +49,8 @@ class WindowDrawer:
         picture = np.repeat(np.arange(len(cells)), [len(found) for found in cells])
         self.cells = np.column_stack([picture, np.concatenate(cells)])
         if not len(self.cells):
-            raise StageError("no window of any micrograph is half picture", found=f"{len(pictures)} pictures")
+            found = plural(len(pictures), "picture")
+            raise StageError("no window of any micrograph is half picture", found=found)
 
     def batches(self) -> Batches:
         """The windows of an epoch in random order, in batches of nearly equal size, with kept patches."""
@@ -106,7 +108,7 @@ def pixel_statistics(pictures: Sequence[Picture]) -> tuple[float, float]:
         levels = picture.levels if picture.mask is None else picture.levels[picture.mask]
         counts += np.bincount(np.ravel(levels), minlength=256)
     if np.count_nonzero(counts) < 2:
-        raise StageError("nothing to learn from", found=f"{int(counts.sum())} pixels of one level")
+        raise StageError("nothing to learn from", found=f"{plural(int(counts.sum()), 'pixel')} of one level")
     values = np.arange(256) / 255
     mean = float(np.average(values, weights=counts))
     return mean, math.sqrt(float(np.average((values - mean) ** 2, weights=counts)))

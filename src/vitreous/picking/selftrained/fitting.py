@@ -49,27 +49,16 @@ def fit_network(
     network = network.to(device).train()
     rate, decay = settings.learning_rate, settings.weight_decay
     optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
-    groups = [[e for e in examples if e.dataset == name] for name in sorted({e.dataset for e in examples})]
+    datasets = [[e for e in examples if e.dataset == name] for name in sorted({e.dataset for e in examples})]
     losses = []
     steps = _steps(examples, settings)
     for step in range(steps):
-        fall = 0.5 + 0.5 * np.cos(np.pi * step / steps)
         for group in optimiser.param_groups:
-            group["lr"] = rate * float(min(1.0, (step + 1) / WARM_UP) * fall)
-        turn = [groups[(step * settings.batch + k) % len(groups)] for k in range(settings.batch)]
-        drawn = [group[int(rng.integers(len(group)))] for group in turn]
+            group["lr"] = rate * _share_of_rate(step, steps)
+        turn = [datasets[(step * settings.batch + k) % len(datasets)] for k in range(settings.batch)]
+        drawn = [members[int(rng.integers(len(members)))] for members in turn]
         fields = [draw_field(example, settings, rng) for example in drawn]
-        planes = torch.stack([planes for planes, _ in fields])
-        scores = network(planes.to(device, memory_format=torch.channels_last))
-        risks = [
-            _risk(
-                scores[members],
-                torch.stack([fields[k][1] for k in members]).to(device),
-                drawn[members[0]].prior,
-            )
-            for members in _same_dataset(drawn)
-        ]
-        loss = torch.stack(risks).mean()
+        loss = _mean_risk(network, drawn, fields, device)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -82,6 +71,12 @@ def _steps(examples: Sequence[Example], settings: SelfTrainedSettings) -> int:
     particles = sum(len(example.particles) for example in examples)
     wanted = max(settings.min_steps, math.ceil(settings.steps_per_particle * particles))
     return min(settings.max_steps, wanted)
+
+
+def _share_of_rate(step: int, steps: int) -> float:
+    """The learning rate of a step over the highest: a short rise, then half a cosine down."""
+    fall = 0.5 + 0.5 * np.cos(np.pi * step / steps)
+    return float(min(1.0, (step + 1) / WARM_UP) * fall)
 
 
 def draw_field(
@@ -114,6 +109,22 @@ def _corner(example: Example, side: int, rng: np.random.Generator) -> tuple[int,
         place = rng.uniform(0, 1, 2) * (np.array(high) + 1)
     row, column = (int(np.clip(np.floor(p), 0, h)) for p, h in zip(place, high, strict=True))
     return row, column
+
+
+def _mean_risk(
+    network: ScoreNetwork,
+    drawn: Sequence[Example],
+    fields: Sequence[tuple[torch.Tensor, torch.Tensor]],
+    device: torch.device,
+) -> torch.Tensor:
+    """The risk of a batch, one planes (2, n, n), labels (n, n) of each drawn: the mean over data sets."""
+    planes = torch.stack([planes for planes, _ in fields])
+    scores = network(planes.to(device, memory_format=torch.channels_last))
+    risks = []
+    for members in _same_dataset(drawn):
+        labels = torch.stack([fields[k][1] for k in members]).to(device)
+        risks.append(_risk(scores[members], labels, drawn[members[0]].prior))
+    return torch.stack(risks).mean()
 
 
 def _same_dataset(drawn: Sequence[Example]) -> list[list[int]]:

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from vitreous.errors import SettingsError
 from vitreous.picking.candidates import Array, Candidates, Image
-from vitreous.picking.model_files import read_model
+from vitreous.picking.model_files import read_model, required_model
 from vitreous.picking.peaks import local_maxima
+from vitreous.picking.polarity import refuse_auto
 from vitreous.picking.selftrained.network import ScoreNetwork
 from vitreous.picking.selftrained.scene import Scene, scene_of
 from vitreous.picking.selftrained.settings import SelfTrainedSettings
@@ -42,14 +42,12 @@ def find_candidates(
     runtime: Runtime,
     model: Any = None,
 ) -> Candidates:
-    """Candidates of a micrograph (h, w) by a trained model; scores are log-odds above the decision."""
-    if model is None:
-        raise SettingsError(
-            "the self-trained picker needs a model", todo="train one (`models:` in the configuration)"
-        )
-    if contrast == "auto":
-        expected = "dark or bright"
-        raise SettingsError("a network has a polarity", place="contrast", found="auto", expected=expected)
+    """Candidates of a micrograph (h, w) by a trained model; scores are log-odds above the decision.
+
+    Raises SettingsError without a model and for contrast auto.
+    """
+    model = required_model(model, "the self-trained picker")
+    refuse_auto(contrast, "a network")
     work = working_image(image, diameter_A / pixel_size_A, contrast)
     return network_candidates(work, model, settings, runtime)
 
@@ -57,7 +55,7 @@ def find_candidates(
 def network_candidates(
     work: WorkingImage, model: Model, settings: SelfTrainedSettings, runtime: Runtime
 ) -> Candidates:
-    """Candidates of an image at working scale."""
+    """Candidates of an image (h, w) at working scale, in px of the micrograph."""
     scene = scene_of(work, model.diameter_px)
     if model.network is None:
         assert model.start is not None  # load_model gives one or the other

@@ -50,7 +50,7 @@ class Scene:
 
 
 def scene_of(work: WorkingImage, diameter_px: float) -> Scene:
-    """The working image at `diameter_px` px a diameter, averaged down, never drawn larger."""
+    """The working image (H, W) as a scene (h, w) of `diameter_px` px a diameter; never drawn larger."""
     scale = min(1.0, diameter_px / work.diameter_px)
     h, w = work.image.shape
     shape = (max(2, round(h * scale)), max(2, round(w * scale)))

@@ -37,7 +37,7 @@ REJECTED = 1.0  # by how much at least a suspicious pick falls below the thresho
 
 @dataclass(frozen=True)
 class Start:
-    """The start picker of a data set: profile over r/D (None: the blob picker), threshold, typical pick."""
+    """The start picker of a data set: profile (bins,) over r/D (None: blobs), threshold, typical pick."""
 
     profile: Array | None
     cut: float
@@ -70,7 +70,7 @@ def start_profile(sources: Sequence[Source], settings: SelfTrainedSettings, runt
 def start_candidates(
     work: WorkingImage, profile: Array | None, settings: SelfTrainedSettings, runtime: Runtime
 ) -> Candidates:
-    """Candidates of an image at working scale by the start picker."""
+    """Candidates of an image (h, w) at working scale by the start picker, with its profile (bins,)."""
     if profile is None:
         return blob_candidates(work, settings.start, runtime)
     return template_candidates(work, profile, _template(settings), runtime)

@@ -38,6 +38,7 @@ from vitreous.picking.selftrained.start import (
 from vitreous.picking.training import Source, Training
 from vitreous.picking.working import working_image
 from vitreous.runtime.device import Runtime
+from vitreous.runtime.plural import plural
 
 log = logging.getLogger(__name__)
 DECISIONS = np.linspace(-6, 6, 241)  # log-odds that are tried
@@ -90,18 +91,12 @@ def train(
             fields += labelled
     if not fields:
         raise StageError("no micrograph can be used", found=f"{len(sources)} failed")
-    row = {
-        "micrographs": float(len(fields)),
-        "failed": float(len(sources) - len(fields)),
-        "particles": float(sum(field.count(PARTICLE) for field in fields)),
-        "open": float(sum(field.count(OPEN) for field in fields)),
-        "contamination": float(sum(field.count(CONTAMINATION) for field in fields)),
-    }
+    row = _counts(fields, failed=len(sources) - len(fields))
     model: dict[str, Any] = {"kind": KIND, "diameter_px": settings.diameter_px}
     if row["particles"] < settings.min_particles:
         log.warning(
-            "NO NETWORK: %d unsuspicious picks, %d needed; the model is the start picker cleaned",
-            row["particles"], settings.min_particles,
+            "NO NETWORK: %s, %d needed; the model is the start picker cleaned",
+            plural(int(row["particles"]), "unsuspicious pick"), settings.min_particles,
         )  # fmt: skip
         most = max(starts, key=lambda name: sum(f.count(PARTICLE) for f in fields if f.dataset == name))
         return Training({**model, "start": starts[most].plain()}, [{**row, "network": 0.0}])
@@ -110,6 +105,17 @@ def train(
     state = {key: value.cpu() for key, value in network.state_dict().items()}
     model |= {"width": settings.width, "decision": decision, "state": state}
     return Training(model, [{**row, "network": 1.0, "loss": loss, "decision": decision}])
+
+
+def _counts(fields: Sequence[Field], failed: int) -> dict[str, float]:
+    """How many micrographs there are, and candidates of each kind in them: what the log's row begins with."""
+    return {
+        "micrographs": float(len(fields)),
+        "failed": float(failed),
+        "particles": float(sum(field.count(PARTICLE) for field in fields)),
+        "open": float(sum(field.count(OPEN) for field in fields)),
+        "contamination": float(sum(field.count(CONTAMINATION) for field in fields)),
+    }
 
 
 def _scenes(
