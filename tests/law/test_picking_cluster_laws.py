@@ -9,7 +9,7 @@ import pytest
 from discs import micrograph, scattered
 from numpy.typing import NDArray
 
-from vitreous.picking.emmae.component_level import crossing, likeness_level
+from vitreous.picking.emmae.component_level import crossing, excess, likeness_level
 from vitreous.picking.emmae.kmeans import KMeans, cluster_stream, fit, lloyd_stream, plus_plus_start
 from vitreous.picking.emmae.micrograph_clusters import margin
 from vitreous.picking.likeness import REACH, LikenessField, ring_radii, typical_particle
@@ -140,3 +140,19 @@ def test_a_handful_of_particles_stands_above_noise(rng: np.random.Generator) -> 
     noise = 0.25 + 0.08 * rng.standard_normal((2, 300))
     level = likeness_level(np.append(noise[0], [0.75, 0.8, 0.82, 0.7]), noise[1])
     assert 0.35 < level < 0.7
+
+
+def test_a_few_dozen_particles_are_told_from_minima_that_reach_as_far(
+    rng: np.random.Generator,
+) -> None:
+    # the rims of crowded particles make minima that are no noise
+    scores = np.concatenate([0.15 + 0.08 * rng.standard_normal(50), 0.6 + 0.1 * rng.standard_normal(90)])
+    minima = np.clip(0.29 + 0.16 * rng.standard_normal(160), -1, 0.62)
+    assert 0.25 < likeness_level(scores, minima) < 0.5
+
+
+def test_the_excess_over_noise_is_that_of_the_score_where_it_is_largest() -> None:
+    # from 0.5 on three places against one: 2 / sqrt(4); from 0.2 on four against four: none
+    assert excess(np.array([0.2, 0.5, 0.6, 0.7]), np.array([0.2, 0.3, 0.4, 0.5])) == pytest.approx(2 / 2**0.5)
+    assert excess(np.array([0.1]), np.array([0.5, 0.6])) == 0
+    assert excess(np.zeros(0), np.array([0.5])) == 0

@@ -12,6 +12,7 @@ from shared import ROOT
 
 from vitreous.cli.main import main
 from vitreous.io.coordinates import read_coordinates
+from vitreous.io.micrograph import read_micrograph
 from vitreous.io.mrc import write_image
 from vitreous.io.picks import read_picks
 from vitreous.metrics.pick_matching import match
@@ -46,6 +47,16 @@ def test_picks_in_another_programs_form_are_the_same_picks(here: Path, form: str
     ours = ours[ours["micrograph"].str.endswith("a.mrc")]
     # box corners are written with all digits
     assert np.allclose(read[["x", "y"]], ours[["x", "y"]], atol=1e-6)
+
+
+def test_inverted_contrast_is_found_in_the_micrographs(here: Path) -> None:
+    for path in Path("mics").glob("*.mrc"):
+        write_image(Path("inverted") / path.name, -read_micrograph(path), 4.0)
+    options = [*SIZE, "--picker", "blob"]
+    assert main(["pick", "mics", *options, "--out", "dark.star"]) == 0
+    assert main(["pick", "inverted", *options, "--contrast", "auto", "--out", "found.star"]) == 0
+    dark, found = (read_picks(name)[["x", "y"]].to_numpy(float) for name in ("dark.star", "found.star"))
+    assert len(dark) >= 14 and np.allclose(dark, found, atol=1e-3)
 
 
 def test_overlay_draws_a_circle_about_each_pick_and_leaves_the_rest_grey(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from vitreous.cli.examples import examples
 from vitreous.cli.options import (
     MAX_FAILED_SHARE,
     PANEL,
-    Contrast,
     Device,
     Diameter,
     Force,
@@ -70,7 +69,10 @@ def pick(
     save_model: Annotated[Path | None, typer.Option(help="Where `--train` leaves its model.")] = None,
     threshold: Annotated[str, typer.Option(help="`auto`, or the lowest score to keep.")] = "auto",
     overlay: Annotated[Path | None, typer.Option(help="Folder for pictures with the picks.")] = None,
-    contrast: Contrast = "dark",
+    contrast: Annotated[
+        Literal["dark", "bright", "auto"],
+        typer.Option(help="How particles look in the micrographs as stored; `auto`: found in each."),
+    ] = "dark",
     trust: Trust = None,
     max_failed_share: MaxFailedShare = MAX_FAILED_SHARE,
     seed: Seed = 0,
@@ -90,7 +92,7 @@ def pick(
 
     kind = _form(out, form)
     refuse_overwriting(out, force)
-    settings = picker_settings(picker, threshold)
+    settings = picker_settings(picker, threshold, contrast)
     runtime = stage_runtime(device, threads, seed, verbose)
     with dataset_of(
         micrographs,
@@ -98,7 +100,7 @@ def pick(
         max_failed_share=max_failed_share,
         diameter_A=diameter_A,
         pixel_size_A=pixel_size_A,
-        contrast=contrast,
+        contrast="dark" if contrast == "auto" else contrast,
         trust=trust,
     ) as loose:
         chosen = model_for(settings, model, loose, runtime, train=train, save=save_model)
@@ -157,8 +159,10 @@ def _draw(folder: Path, picks: pd.DataFrame, loose: Loose, diameter_px: float) -
     print(f"{plural(drawn, 'picture')} in {folder}")
 
 
-def picker_settings(picker: str, threshold: str) -> Any:
+def picker_settings(picker: str, threshold: str, contrast: str = "dataset") -> Any:
     """The settings of a picker by its name, or of a plugin by `module:function`, at a threshold.
+
+    `contrast` is auto where it shall be found in the micrographs; else the data set says it.
 
     Raises SettingsError naming the pickers there are, and for a threshold that is no number.
     """
@@ -168,6 +172,7 @@ def picker_settings(picker: str, threshold: str) -> Any:
 
     kinds = {kind.model_fields["variant"].default: kind for kind in get_args(get_args(PickerSettings)[0])}
     values: dict[str, Any] = {"threshold": threshold if threshold == "auto" else _number(threshold)}
+    values["contrast"] = "auto" if contrast == "auto" else "dataset"
     if ":" in picker:
         return settings_of(PluginSettings, {**values, "entry": picker})
     if picker not in kinds:

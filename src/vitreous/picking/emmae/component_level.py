@@ -16,8 +16,8 @@ NARROWEST, WIDEST, START = 0.04, 0.25, 0.1
 MIN_PICKS = 5
 REACH = 3.0  # robust deviations that noise reaches in a micrograph, if by chance it has not
 # The second hump is more than noise if this share of it is beyond all noise, or if from some score on there
-# are so many more places than in noise, in standard errors of their difference. Measured on whole micrographs:
-# 6 to 20 with particles, up to 3.3 without.
+# are so many more places than in noise, in standard errors of their difference. Measured on micrographs: 6 to
+# 20 with particles, up to 3.3 without.
 MIN_BEYOND, MIN_EXCESS = 0.1, 4.0
 
 
