@@ -9,10 +9,12 @@ import pytest
 from discs import micrograph, scattered
 from numpy.typing import NDArray
 
+from vitreous.metrics.pick_matching import match
 from vitreous.picking.emmae.component_level import crossing, excess, likeness_level
 from vitreous.picking.emmae.kmeans import KMeans, cluster_stream, fit, lloyd_stream, plus_plus_start
 from vitreous.picking.emmae.micrograph_clusters import margin
-from vitreous.picking.likeness import REACH, LikenessField, ring_radii, typical_particle
+from vitreous.picking.likeness import REACH, LikenessField, disc_contrast, ring_radii, typical_particle
+from vitreous.picking.peaks import local_maxima
 
 Array = NDArray[np.float64]
 D = 32.0
@@ -123,6 +125,20 @@ def test_the_typical_particle_is_found_though_half_of_the_starts_are_ice(rng: np
     assert found is not None and found.alikeness > 0.6
     inner, outer = found.profile[ring_radii() < 0.4].mean(), found.profile[ring_radii() > 0.6].mean()
     assert inner < outer - 0.5
+
+
+def test_places_in_the_gaps_of_a_crowd_do_not_lead_to_a_particle_of_the_other_sign(
+    rng: np.random.Generator,
+) -> None:
+    centres = scattered(rng, (600, 600), 150, 1.05 * D, 0.8 * D)
+    image = micrograph(rng, (600, 600), centres, D, 0.5)
+    field = LikenessField(image, np.ones(image.shape, bool), D)
+    x, y, _ = local_maxima(field.image, field.mask, 0.6 * D)
+    astray, found = (typical_particle(field, y, x, sign) for sign in (0, -1))
+    assert astray is not None and disc_contrast(astray.profile) > 0
+    assert found is not None and disc_contrast(found.profile) < 0
+    peaks = np.stack(local_maxima(found.likeness, field.mask, 0.6 * D)[:2], axis=1)[: len(centres)]
+    assert len(match(centres, peaks, D / 2)) > 0.9 * len(centres)
 
 
 def test_the_crossing_of_two_humps_lies_between_them(rng: np.random.Generator) -> None:

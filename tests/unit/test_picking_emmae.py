@@ -197,7 +197,7 @@ def test_an_average_that_went_astray_is_outvoted() -> None:
     rng = np.random.default_rng(12)
     good = [np.exp(-((radii / 0.3) ** 2)) + 0.05 * rng.standard_normal(len(radii)) for _ in range(4)]
     astray = np.cos(14 * radii)
-    found = consensus([*good, astray])
+    found = consensus([*good, astray], np.array([0.5, 0.6, *[0.4] * (len(good) - 2), 0.3]))
     mean = np.mean(good, axis=0)
     assert np.corrcoef(found, mean)[0, 1] > 0.99
 

@@ -23,7 +23,7 @@ class CombinedSettings(PickerBase):
     likeness: EmmaeSettings = Field(
         EmmaeSettings(tokens=TokenSettings(source="raw")), description="the typical particle and its likeness"
     )
-    # Measured on the tune-* sets: pooled F1 0.927 to 0.932 for 5 to 10, 0.902 and 0.897 for either alone.
+    # Measured on the tune-* sets: pooled F1 0.937 to 0.939 for 5 to 10, 0.921 and 0.897 for either alone.
     weight: float = Field(8.0, gt=0, description="log-odds that a likeness of 1 is worth")
     decision: float = Field(-1.0, description="sum of log-odds from which on a candidate is a particle")
     absent: float = Field(-3.0, description="log-odds of what only one of the two has found")

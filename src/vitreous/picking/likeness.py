@@ -126,12 +126,13 @@ def ring_radii() -> Array:
     return radii
 
 
-def typical_particle(field: LikenessField, row: Array, column: Array) -> Typical | None:
+def typical_particle(field: LikenessField, row: Array, column: Array, sign: int = 0) -> Typical | None:
     """The average that the places row, column (n,), most confident first, lead to; None where there are none.
 
     First the median of the confident places and of those the half that is nearest to it. A picker may have
     put its places on the walls of hollow particles, so a shell of the same sign is tried too, and
-    taken where its places are clearly more alike.
+    taken where its places are clearly more alike. With a `sign` (−1: dark particles) places that are of the
+    other one, as the gaps of a crowd, lead nowhere: a plain disc is begun with instead.
     """
     whole = field.whole(row, column)
     row, column = row[whole], column[whole]
@@ -141,10 +142,16 @@ def typical_particle(field: LikenessField, row: Array, column: Array) -> Typical
     profiles = field.profiles(row[:confident], column[:confident])
     far = ((profiles - np.median(profiles, axis=0)) ** 2).mean(axis=1)
     profile = profiles[far <= np.median(far)].mean(axis=0)
-    shell = np.sign(disc_contrast(profile)) * ((ring_radii() > SHELL[0]) & (ring_radii() < SHELL[1]))
-    solid, hollow = (grown(field, start, confident) for start in (profile, shell))
+    seen, radii = float(np.sign(disc_contrast(profile))), ring_radii()
+    wanted = sign or seen
+    start = profile if seen == wanted else wanted * (radii < SHELL[1]).astype(float)
+    shell = wanted * ((radii > SHELL[0]) & (radii < SHELL[1])).astype(float)
+    solid, hollow = (
+        found if found is not None and np.sign(disc_contrast(found.profile)) == wanted else None
+        for found in (grown(field, start, confident), grown(field, shell, confident))
+    )
     if solid is None or hollow is None:
-        return solid
+        return solid or hollow
     return hollow if hollow.alikeness > CLEARLY * solid.alikeness else solid
 
 

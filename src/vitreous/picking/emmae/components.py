@@ -42,6 +42,7 @@ FINER = 2  # samples of the map a token along each axis
 FILLING, PARTING = 0.2, 0.15
 PLAUSIBLE = (0.1, 1.5)  # area of a component / disc of a diameter
 LEVELS = 40
+DARK = -1  # particles of a prepared picture
 
 
 class FramedPicture(Picture, Protocol):
@@ -116,7 +117,7 @@ def typical_of(
     row, column = fine.to_working(row), fine.to_working(column)
     kept = _pickable(row, column, picture, clean, 0.0)
     field = LikenessField(picture.image, picture.mask, picture.diameter_px)
-    own = typical_particle(field, row[kept], column[kept])
+    own = typical_particle(field, row[kept], column[kept], DARK)
     if profiles is None:
         return field, own
     confident = confident_count(int(kept.sum()))
