@@ -100,8 +100,9 @@ def row(pictures: Sequence[Judged], found: Sequence[Candidates], own: bool) -> s
     table = np.array(held)  # (sets, cuts, 3)
     at_own = f1(table[:, 0].sum(axis=0))
     common = max(f1(total) for total in table.sum(axis=0))
-    each = f1(sum(max(rows, key=f1) for rows in table))
-    return f"{at_own if own else float('nan'):9.3f} {common:12.3f} {each:10.3f}"
+    # of cuts that are as good, as all are without a particle, the one with the fewest picks
+    each = f1(sum(max(rows, key=lambda total: (f1(total), -total[1])) for rows in table))
+    return f"{f'{at_own:.3f}' if own else '-':>9s} {common:12.3f} {each:10.3f}"
 
 
 def main() -> None:
