@@ -9,6 +9,8 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
+from vitreous.runtime.plural import plural as agreeing
+
 NONE = "–"
 
 
@@ -229,5 +231,5 @@ def duration(seconds: float | None, *, coarse: bool = False) -> str:
 
 
 def plural(number_of: int, one: str, many: str = "") -> str:
-    """`1 map`, `3 maps`."""
-    return f"{count(number_of)} {one if number_of == 1 else many or one + 's'}"
+    """`1 map`, `3 maps`, thousands parted by narrow spaces."""
+    return agreeing(number_of, one, many, form=",").replace(",", "\u202f")
