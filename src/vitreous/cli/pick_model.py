@@ -34,6 +34,7 @@ def model_for(
         return existing(given)
     shipped = shipped_model(settings)
     if train or (settings.NEEDS_MODEL and shipped is None):
+        print(f"training on {plural(len(loose.files), 'micrograph')}")
         return _trained(settings, loose, runtime, save)
     if save is not None:
         raise SettingsError("nothing is trained", place="--save-model", todo="give --train as well")
@@ -50,8 +51,6 @@ def _trained(settings: Any, loose: Loose, runtime: Runtime, save: Path | None) -
     if save is not None:
         refuse_overwriting(save, False)
     folder = loose.folder.parent / "model"
-    if settings.variant != "emmae" or settings.training.encoder_from is None:
-        print(f"training on {plural(len(loose.files), 'micrograph')}")
     model = folder / "model.pt"
     train_picker(
         [loose.folder],
