@@ -99,6 +99,9 @@ def test_a_model_file_with_settings_that_are_no_more_is_read(tmp_path: Path) -> 
     torch.save(older, tmp_path / "older.pt")
     model = load_model(tmp_path / "older.pt", RUNTIME)
     np.testing.assert_array_equal(model.clusters.centres, stored["centres"].numpy())
+    torch.save({**older, "whitening": [torch.zeros(1), torch.eye(1)]}, tmp_path / "whitened.pt")
+    with pytest.raises(InputError, match="whitened tokens"):
+        load_model(tmp_path / "whitened.pt", RUNTIME)
 
 
 def test_the_same_seed_trains_the_same_model(tmp_path: Path) -> None:
@@ -192,7 +195,7 @@ def test_noise_alone_gives_hardly_a_pick(tmp_path: Path) -> None:
     assert len(picks(found)) <= 2
 
 
-def test_an_average_that_went_astray_is_outvoted() -> None:
+def test_an_average_that_went_astray_is_left_out() -> None:
     radii = ring_radii()
     rng = np.random.default_rng(12)
     good = [np.exp(-((radii / 0.3) ** 2)) + 0.05 * rng.standard_normal(len(radii)) for _ in range(4)]

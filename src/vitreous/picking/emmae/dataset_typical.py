@@ -24,8 +24,10 @@ T = TypeVar("T")
 SURE = 40  # picks of a set from which on their average is believed, if another set's is
 AGREEMENT = 0.8  # correlation from which on two averages show the same
 ROUNDS = 3
-WITNESSES = 8  # averages that are compared, and pictures on which they are
-FILLED = 0.1  # places that are compared / squares of the diameter
+# ASSUME: eight averages compared on eight pictures are enough; each costs a correlation of a picture.
+WITNESSES = 8
+# ASSUME: a tenth of the places that fit are particles in most micrographs; the best of the map are compared.
+FILLED = 0.1
 
 
 def typical_profiles(pictures: Iterable[tuple[Segmentation, FramedPicture, Mask]]) -> list[Array]:

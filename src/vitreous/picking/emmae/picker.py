@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vitreous.errors import SettingsError, StageError
+from vitreous.errors import InputError, SettingsError, StageError
 from vitreous.io.coordinates import read_coordinates
 from vitreous.io.micrograph import read_micrograph
 from vitreous.picking.candidates import Array, Candidates, Image
@@ -111,7 +111,9 @@ def load_model(path: Path, runtime: Runtime) -> EmmaeModel:
 
 
 def restored(stored: Mapping[str, Any], runtime: Runtime) -> EmmaeModel:
-    """The model that a model file holds; settings that are no more, in older files, are not read."""
+    """The model that a model file holds; raises InputError for tokens of a kind that is no more."""
+    if stored.get("whitening") is not None:
+        raise InputError("a model of whitened tokens, which are no more", todo="train it anew")
     sizes = NetworkSettings.model_validate(stored["settings"]["network"])
     encoder = None
     if stored["state"] is not None:
