@@ -172,7 +172,7 @@ def test_an_experiment_that_cannot_be_is_refused_before_any_job(
 
 
 def test_a_name_that_an_experiment_needs_may_not_stand_for_something_else() -> None:
-    with pytest.raises(SettingsError, match="pickers.log: an experiment needs this name"):
+    with pytest.raises(SettingsError, match="pickers.log: an experiment's method of this name is another"):
         _config(methods={"log": {"variant": "blob", "scale": 0.5}, "average": {"variant": "template"}})
 
 
@@ -285,3 +285,13 @@ def test_one_data_set_judged_by_two_trainings_in_one_comparison_is_refused() -> 
                 {"name": "far", "datasets": ["simulated"], "trained_on": ["other"]},
             ]
         )
+
+
+@pytest.mark.parametrize("name", ["minimal", "test", "full"])
+def test_a_picker_that_an_experiment_also_uses_is_edited_in_one_place(tmp_path: Path, name: str) -> None:
+    text = (ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8")
+    edited = text.replace("log: &log {variant: blob}", "log: &log {variant: blob, threshold: 6.0}")
+    assert edited != text
+    (tmp_path / "edited.yaml").write_text(edited, encoding="utf-8")
+    plan = Plan(load_file(tmp_path / "edited.yaml"))
+    assert plan.picker_settings("log")["threshold"] == 6.0

@@ -136,7 +136,8 @@ def expanded(config: Config) -> Config:
 
 def _put(blocks: dict[str, Any], place: str, name: str, block: Any) -> None:
     if name in blocks and blocks[name] != block:
-        raise SettingsError(f"{place}.{name}: an experiment needs this name for something else; rename yours")
+        todo = "rename one of the two, or write both alike"
+        raise SettingsError(f"{place}.{name}: an experiment's method of this name is another", todo=todo)
     blocks[name] = block
 
 
