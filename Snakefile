@@ -41,7 +41,7 @@ rule all:
 
 
 # Tables by name: `snakemake comparison_picking`, `snakemake picking_table1`.
-for table, files in plan.tables.targets().items():
+for table, files in plan.targets().items():
 
     rule:
         name:
@@ -55,5 +55,6 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/picking.smk"
 include: "workflow/rules/reconstruction.smk"
+include: "workflow/rules/multitarget.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/report.smk"

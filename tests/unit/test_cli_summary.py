@@ -125,6 +125,55 @@ def test_a_comparison_is_said_whole_with_best_thresholds(run: Run, monkeypatch: 
     ]
 
 
+MULTITARGET = """
+models:
+  multitarget:
+    own: {settings: {variant: gaussian}, images: gaussian}
+experiments:
+  multitarget:
+    images:
+      gaussian: {source: gaussian}
+    methods:
+      plain: {}
+      helped: {prior: own}
+    tables:
+      figure3: {images: gaussian, snr: [1, 5, 10], methods: [plain, helped]}
+      other: {images: gaussian, snr: [2], methods: [plain]}
+"""
+
+
+def test_detections_are_said_at_the_ends_of_their_snrs_the_best_first(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summary_module, "MOST_DETECTIONS", 4)
+    Path("vitreous.yaml").write_text(CONFIG + MULTITARGET)
+    lines = ["method,snr,metric,value"]
+    for snr in (1, 5, 10):
+        lines += [f"plain,{snr}.0,error_aligned,{0.4 / snr}", f"plain,{snr}.0,known_error,{0.2 / snr}"]
+        lines += [f"helped,{snr}.0,error_aligned,{0.3 / snr}", f"helped,{snr}.0,known_error,{0.2 / snr}"]
+        lines += [f"helped,{snr}.0,known_prior_error,{0.1 / snr}", f"helped,{snr}.0,recovered,0.98"]
+    table = run.folder / "tables/multitarget_figure3.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text("\n".join(lines))
+    opened = open_run(Path("vitreous.yaml"))
+    assert summary(opened) == [
+        "",
+        "detection  method  SNR  aligned error  known poses  ratio  recovered",
+        "figure3    helped    1          0.300        0.100   3.00       0.98",
+        "figure3    plain     1          0.400        0.200   2.00          –",
+        "figure3    helped   10          0.030        0.010   3.00       0.98",
+        "figure3    plain    10          0.040        0.020   2.00          –",
+        "",
+    ]
+    (run.folder / "tables/multitarget_other.csv").write_text(
+        "method,snr,metric,value\nplain,2,error_aligned,0.5"
+    )
+    rows = [line.split()[:4] for line in summary(opened)[2:-2]]
+    ends = [["figure3", "helped", "1", "0.300"], ["figure3", "helped", "10", "0.030"]]
+    assert rows == [*ends, ["other", "plain", "2", "0.500"]]
+    assert summary(opened)[-2] == "and 2 more, in the report"
+
+
 def test_a_long_table_is_cut_and_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summary_module, "MOST_ROWS", 1)
     for name in ("a", "mics"):

@@ -218,7 +218,7 @@ def test_a_run_without_tables_says_how_to_get_them(tmp_path: Path) -> None:
     assert find_tables(tmp_path) == []
     run = make_run(tmp_path, micrographs=2, seeds=1)
     page = _page(run)
-    assert "block `comparisons`" in _section(page, "comparison")
+    assert "block comparisons" in _section(page, "comparison")
     assert "picking_table1" in _section(page, "experiments")
 
 

@@ -20,6 +20,7 @@ from vitreous.cli import (
     files,
     init,
     maps,
+    multitarget,
     pick,
     report,
     run,
@@ -64,7 +65,21 @@ def top(
     """From cryo-EM micrographs to picks, maps and a report: the whole workflow, or one stage."""
 
 
-for family in (run, init, report, clean, simulation, pick, ctf, extract, maps, files, doctor, selftest):
+for family in (
+    run,
+    init,
+    report,
+    clean,
+    simulation,
+    pick,
+    ctf,
+    extract,
+    maps,
+    multitarget,
+    files,
+    doctor,
+    selftest,
+):
     family.register(app)
 
 

@@ -1,4 +1,4 @@
-"""What `vitreous run` ends with: the scores of picks, CTFs and maps that the configuration asks for."""
+"""What `vitreous run` ends with: scores of what the configuration asks for."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from vitreous.config.plan import Plan
 from vitreous.errors import VitreousError
 
 MOST_ROWS = 10
+MOST_DETECTIONS = 12
 NONE = "–"
 Row = tuple[str, ...]
 Scores = dict[str, dict[str, float]]
 
 
 def summary(run: Run) -> list[str]:
-    """Aligned tables of what is there: picks, CTFs, maps; no line for what is missing, none at all at first.
+    """Aligned tables of what is there, no line for what is missing, none at all at first.
 
     Reads scores.csv and threshold.json, computes nothing.
     """
@@ -41,6 +42,7 @@ def summary(run: Run) -> list[str]:
         *(line for name in run.config.comparisons for line in _comparison(plan, name, run.directory)),
         *_table(ctfs, 2, list(_ctfs(plan, run.directory))),
         *_table(maps, 4, list(_maps(plan, run.directory))),
+        *_detections(plan, run.directory),
     ]
     return ["", *lines] if lines else []
 
@@ -132,6 +134,50 @@ def _maps(plan: Plan, root: Path) -> Iterator[Row]:
                 for metric in ("resolution_corrected_0.143", "resolution_truth_0.5")
             )
             yield dataset, target, _named(picker, denoiser, selection), engine, *resolutions
+
+
+def _detections(plan: Plan, root: Path) -> list[str]:
+    """Multi-target detection: the best methods at the lowest and the highest SNR of each experiment."""
+    head = ("detection", "method", "SNR", "aligned error", "known poses", "ratio", "recovered")
+    groups = []
+    for name in plan.multitarget.experiments:
+        found = _means(root / plan.multitarget.files(name)[0])
+        snrs = sorted({snr for _, snr in found})
+        for snr in dict.fromkeys([*snrs[:1], *snrs[-1:]]):
+            own = [(method, means) for (method, at), means in found.items() if at == snr]
+            own.sort(key=lambda pair: pair[1].get("error_aligned", math.inf))
+            groups.append([(name, method, f"{snr:g}", *_errors(means)) for method, means in own])
+    each = max(MOST_DETECTIONS // len(groups), 1) if groups else 0
+    shown = [row for rows in groups for row in rows[:each]]
+    # What is cut comes last, so that the table's own count of the rest is right.
+    return _table(
+        head, 2, shown + [row for rows in groups for row in rows[each:]], min(MOST_DETECTIONS, len(shown))
+    )
+
+
+def _means(path: Path) -> dict[tuple[str, float], dict[str, float]]:
+    """Metrics by method and SNR of an experiment's table; empty where it is not there or is none."""
+    import csv
+
+    found: dict[tuple[str, float], dict[str, float]] = {}
+    if not path.exists():
+        return found
+    with path.open(encoding="utf-8", newline="") as handle:
+        for row in csv.DictReader(handle):
+            try:
+                key, value = (row["method"], float(row["snr"])), float(row["value"])
+            except (KeyError, TypeError, ValueError):
+                continue
+            found.setdefault(key, {})[row["metric"]] = value
+    return found
+
+
+def _errors(means: dict[str, float]) -> tuple[str, ...]:
+    """Aligned error, that with known poses (denoised where a prior can), their ratio, share recovered."""
+    error, recovered = (means.get(name, math.nan) for name in ("error_aligned", "recovered"))
+    floor = means.get("known_prior_error", means.get("known_error", math.nan))
+    ratio = error / floor if floor > 0 else math.nan
+    return _number(error, ".3f"), _number(floor, ".3f"), _number(ratio, ".2f"), _number(recovered, ".2f")
 
 
 def _scores(path: Path) -> Scores:

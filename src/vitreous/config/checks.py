@@ -15,6 +15,7 @@ from vitreous.config.models import (
     SimulatedDataset,
     TrainedPicker,
 )
+from vitreous.config.multitarget import faults as multitarget_faults
 from vitreous.config.table_checks import comparison_faults, experiment_faults
 from vitreous.errors import SettingsError
 
@@ -139,7 +140,7 @@ def check(config: Config) -> None:
     faults = [*_reserved(config), *_datasets(config), *_models(config)]
     for index, entry in enumerate(config.matrix):
         faults += _combination(config, f"matrix.{index}", entry)
-    _refuse([*faults, *comparison_faults(config)])
+    _refuse([*faults, *comparison_faults(config), *multitarget_faults(config)])
 
 
 def check_experiments(config: Config) -> None:

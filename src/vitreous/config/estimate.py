@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from vitreous.config.hours import GPU_GAIN, picking_hours, training_gain, training_hours
+from vitreous.config.hours import (
+    GPU_GAIN,
+    PRIOR,
+    detection_hours,
+    picking_hours,
+    training_gain,
+    training_hours,
+)
 from vitreous.config.models import LocalDataset, SimulatedDataset
 from vitreous.config.plan import Plan
 from vitreous.runtime.plural import plural
@@ -107,6 +114,8 @@ def count_jobs(plan: Plan) -> Counter[str]:
         pieces[("model", model, str(seed))] = Counter(train_picker=1)
     for rule, count in plan.tables.jobs().items():
         pieces[("tables", rule)] = Counter({rule: count})
+    shown = plan.config.experiments.in_report
+    pieces[("multitarget",)] = plan.multitarget.jobs(list(plan.multitarget.experiments) if shown else [])
     for piece in pieces.values():
         jobs.update(piece)
     return jobs
@@ -142,7 +151,19 @@ def estimate(plan: Plan) -> Estimate:
         on_gpu = plan.training_gpus("picking", model) > 0
         hours = training_hours(settings, _trained_on(plan, model))
         cpu, gpu = (cpu, gpu + hours / training_gain(settings)) if on_gpu else (cpu + hours, gpu)
+    shown = list(plan.multitarget.experiments) if plan.config.experiments.in_report else []
+    hours = detection_part(plan, shown)
+    on_gpu = plan.multitarget.trial_gpus() > 0
+    cpu, gpu = (cpu, gpu + hours / GPU_GAIN) if on_gpu else (cpu + hours, gpu)
     return Estimate(count_jobs(plan), sum(count for count, _ in sizes.values()), disk, cpu, gpu)
+
+
+def detection_part(plan: Plan, names: list[str]) -> float:
+    """Core hours of experiments on multi-target detection, the priors that they need included."""
+    total = PRIOR * plan.multitarget.jobs(names)["train_prior"]
+    for name in names:
+        total += sum(detection_hours(*work) for work in plan.multitarget.work(name))
+    return total
 
 
 def named_lines(plan: Plan) -> list[str]:
@@ -156,5 +177,12 @@ def named_lines(plan: Plan) -> list[str]:
             f"picking_{name}, when named: {plural(models, 'training', form=',')}, a set is picked "
             f"{plural(picked, 'time', form=',')}, "
             f"{wanted.cpu_hours:,.1f} core hours, {wanted.gpu_hours:,.1f} GPU hours"
+        )
+    shown = plan.config.experiments.in_report
+    for name in plan.multitarget.experiments if not shown else ():
+        jobs, hours = plan.multitarget.jobs([name]), detection_part(plan, [name])
+        lines.append(
+            f"multitarget_{name}, when named: {plural(jobs['train_prior'], 'training')}, "
+            f"{plural(jobs['run_trials'], 'set')} of trials, {hours:,.1f} core hours"
         )
     return lines

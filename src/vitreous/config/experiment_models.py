@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from vitreous.config.blocks import Block, Name
+from vitreous.config.multitarget_models import MultitargetExperiments
 from vitreous.picking.settings import PickerSettings
 
 
@@ -83,3 +84,10 @@ class Experiments(Block):
         "picking_table1`",
     )
     picking: PickingExperiments = Field(PickingExperiments(), description="experiments on pickers")
+    multitarget: MultitargetExperiments = Field(
+        MultitargetExperiments(), description="experiments on multi-target detection"
+    )
+
+    def any_tables(self) -> bool:
+        """Whether an experiment is described."""
+        return bool(self.multitarget.tables) or any(self.picking.tables()) or bool(self.picking.latents)

@@ -17,6 +17,8 @@ GPU_GAIN = 10.0
 PUBLISHED_COST = 14 * 192**2
 EMMAE_PASS, EMMAE_EPOCH, EMMAE_PREPARED = 0.0028, 0.0042, 0.0006
 EMMAE_TRAINING_GAIN = 65.0
+# One E-step of the whole measurement, for a pixel and a rotation: 25 ms for 308^2 and four; a prior of digits.
+DETECTION, PRIOR = 2e-11, 0.4
 WINDOWS = 256  # of a published picture of 1024^2
 # Hours of one micrograph, where it is not as cheap as a filter; of training, by training micrograph.
 PICKING_OF = {"selftrained": 0.0004, "combined": 0.0008, "topaz": 0.006}
@@ -39,6 +41,11 @@ def training_hours(settings: Any, micrographs: float) -> float:
         clustered = micrographs * picking_hours(settings)
         return clustered + (learned if settings.tokens.source == "encoder" else 0.0)
     return micrographs * TRAINING_OF[settings.variant] if settings.variant in TRAINING_OF else TRAINING
+
+
+def detection_hours(pixels: float, rotations: int, iterations: int) -> float:
+    """Core hours of EM on measurements of so many pixels together."""
+    return DETECTION * pixels * rotations * iterations
 
 
 def training_gain(settings: Any) -> float:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from vitreous.config.blocks import Block, Name
 from vitreous.config.experiment_models import Experiments
+from vitreous.config.multitarget_models import PriorModel
 from vitreous.data.settings import LocalSettings
 from vitreous.metrics.settings import ComparisonSettings, EvaluationSettings
 from vitreous.picking.settings import PickerSettings
@@ -80,6 +81,7 @@ class Models(Block):
     """Models by room."""
 
     picking: dict[Name, PickingModel] = Field({}, description="trained pickers")
+    multitarget: dict[Name, PriorModel] = Field({}, description="priors of images for multi-target detection")
 
 
 class TrainedPicker(Block):
@@ -129,7 +131,7 @@ class Config(Block):
     data_root: Path = Field(Path("resources"), description="where source data lie: local folders, downloads")
     dataset_root: Path = Field(Path("resources/datasets"), description="where the standard form is laid down")
     results_root: Path = Field(Path("results"), description="where results go")
-    datasets: dict[Name, DatasetBlock] = Field(min_length=1, description="the data")
+    datasets: dict[Name, DatasetBlock] = Field({}, description="the data")
     ctf: dict[Name, CtfSettings] = Field({}, description="CTF estimators")
     models: Models = Field(Models(), description="trained models by room")
     pickers: dict[Name, PickerBlock] = Field({}, description="pickers")
@@ -139,11 +141,15 @@ class Config(Block):
         EvaluationSettings(), description="what a result is compared with and how"
     )
     report: ReportSettings = Field(ReportSettings(), description="the HTML file")
-    matrix: list[Combination] = Field(
-        min_length=1, description="which combinations are wanted; nothing else is built"
-    )
+    matrix: list[Combination] = Field([], description="which combinations are wanted; nothing else is built")
     comparisons: dict[Name, ComparisonSettings] = Field(
         {}, description="tables of pickers on sets with paired differences; target `comparison_<name>`"
     )
     experiments: Experiments = Field(Experiments(), description="the experiments of the papers")
     compute: Compute = Field(Compute(), description="how jobs run")
+
+    @model_validator(mode="after")
+    def _something_wanted(self) -> Config:
+        if not (self.matrix or self.comparisons or self.experiments.any_tables()):
+            raise ValueError("nothing is wanted; give `matrix`, `comparisons` or `experiments`")
+        return self

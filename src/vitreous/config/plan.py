@@ -18,6 +18,7 @@ from vitreous.config.models import (
     SimulatedDataset,
     TrainedPicker,
 )
+from vitreous.config.multitarget import MultitargetPlan
 from vitreous.config.paths import Layout, alternatives, batch_name
 from vitreous.config.tables import Tables, picker_labels
 from vitreous.data.local import local_files
@@ -45,6 +46,7 @@ class Plan:
         self.config = config
         self.layout = Layout(config.dataset_root, config.results_root / config.run)
         self.tables = Tables(config, self.layout)
+        self.multitarget = MultitargetPlan(config, self.layout)
         self.entries = [*config.matrix, *self.tables.entries()] if entries is None else list(entries)
         self.seed = config.seed
         self.report = f"{self.layout.run_folder}/report.html"
@@ -313,6 +315,7 @@ class Plan:
                 wildcards = {**names, "selection": selection, "target": target, "engine": engine}
                 yield self.maps("scores.csv").format(**wildcards)
         yield from self.tables.wanted()
+        yield from self.multitarget.wanted()
 
     @cached_property
     def _results(self) -> list[str]:
@@ -321,6 +324,10 @@ class Plan:
     def results(self) -> list[str]:
         """Every file that the report is made from, each once."""
         return self._results
+
+    def targets(self) -> dict[str, list[str]]:
+        """Targets of the workflow by name, with the files that each makes."""
+        return self.tables.targets() | self.multitarget.targets()
 
     def run_facts(self) -> dict[str, Any]:
         """What the report says about the run itself."""

@@ -109,7 +109,12 @@ class Tables:
         compared = [f"comparison-{one}" for one in self.config.comparisons]
         names: dict[str, Iterable[str]] = {"comparison": self.config.comparisons, "latents": [LATENTS]}
         names["experiment"] = self.experiments
-        names["table"] = [*compared, *(f"picking_{one}" for one in self.experiments)]
+        detections = self.config.experiments.multitarget.tables
+        names["table"] = [
+            *compared,
+            *(f"picking_{one}" for one in self.experiments),
+            *(f"multitarget_{one}" for one in detections),
+        ]
         for wildcard, known in names.items():
             name = name.replace(f"{{{wildcard}}}", f"{{{wildcard},{alternatives(known)}}}")
         return self.folder_file(name)

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
+from vitreous.nets.model_files import read_model
 from vitreous.picking.candidates import Candidates, Image
 from vitreous.picking.combined_settings import CombinedSettings
 from vitreous.picking.emmae import picker as emmae
-from vitreous.picking.model_files import read_model, required_model
+from vitreous.picking.model_files import required_model
 from vitreous.picking.peaks import suppress
 from vitreous.picking.selftrained import picker as selftrained
 from vitreous.picking.selftrained import training as selftraining

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from vitreous.errors import StageError, VitreousError
+from vitreous.nets.model_files import read_model
 from vitreous.picking.blob import blob_candidates, robust_spread, smoothed
 from vitreous.picking.candidates import Array, Candidates, Image
-from vitreous.picking.model_files import read_model, required_model
+from vitreous.picking.model_files import required_model
 from vitreous.picking.peaks import local_maxima
 from vitreous.picking.polarity import refuse_auto
 from vitreous.picking.settings import TemplateSettings

@@ -107,6 +107,27 @@ class Gallery:
 
 
 @dataclass(frozen=True)
+class MosaicRow:
+    """A row of a mosaic: its name, what it says on hovering, its pictures, and a CSS class."""
+
+    name: str
+    figures: Sequence[Figure]
+    title: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """Small pictures in named rows and columns; a figure's title stands below its picture."""
+
+    columns: Sequence[Column]
+    rows: Sequence[MosaicRow]
+    caption: str = ""
+    note: str = ""
+    block: ClassVar[str] = "mosaic"
+
+
+@dataclass(frozen=True)
 class Prose:
     """A paragraph; `kind` is `warning`, `empty` or nothing."""
 
@@ -144,7 +165,7 @@ class Fold:
     block: ClassVar[str] = "fold"
 
 
-Block = Table | Chart | Charts | Gallery | Prose | Listing | Heading | Fold
+Block = Table | Chart | Charts | Gallery | Mosaic | Prose | Listing | Heading | Fold
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from vitreous.report import drawing
 from vitreous.report.blocks import minus
 
 WIDTH, HEIGHT = 520, 330
@@ -31,7 +32,10 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """A line: points x, y; `style` 0–6 is colour and dash; `low`, `high` are the ends of a band around it."""
+    """A line: points x, y; `style` 0–6 is colour and dash; `low`, `high` are the ends of a band around it.
+
+    `kind`: CSS classes in place of the style's; `marker`: the shape of points that are drawn on the line.
+    """
 
     label: str
     x: Sequence[float]
@@ -41,6 +45,8 @@ class Series:
     dots: bool = False
     low: Sequence[float] = ()
     high: Sequence[float] = ()
+    kind: str = ""
+    marker: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,25 +136,20 @@ class _Frame:
         return math.isfinite(x) and math.isfinite(y) and self.x.low <= x <= self.x.high + 1e-12
 
 
-def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "middle") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}">{escape(text)}</text>'
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{kind}"/>'
-
-
 def _grid(frame: _Frame) -> list[str]:
     bottom, right = frame.height - BOTTOM, frame.width - RIGHT
     parts = []
     for place, text in frame.y.ticks:
         y = frame.at_y(place)
-        parts += [_line(frame.left, y, right, y, "grid"), _text(frame.left - 8, y + 4, text, "tick", "end")]
+        parts += [
+            drawing.line(frame.left, y, right, y, "grid"),
+            drawing.text(frame.left - 8, y + 4, text, "tick", "end"),
+        ]
     for place, text in frame.x.ticks:
         x = frame.at_x(place)
-        parts += [_line(x, bottom, x, bottom + 5, "axis"), _text(x, bottom + 19, text, "tick")]
-    parts.append(_line(frame.left, bottom, right, bottom, "axis"))
-    parts.append(_text((frame.left + right) / 2, frame.height - 8, frame.x.label, "label"))
+        parts += [drawing.line(x, bottom, x, bottom + 5, "axis"), drawing.text(x, bottom + 19, text, "tick")]
+    parts.append(drawing.line(frame.left, bottom, right, bottom, "axis"))
+    parts.append(drawing.text((frame.left + right) / 2, frame.height - 8, frame.x.label, "label"))
     if frame.y.label:
         middle = (TOP + bottom) / 2
         parts.append(
@@ -156,6 +157,11 @@ def _grid(frame: _Frame) -> list[str]:
             f"{escape(frame.y.label)}</text>"
         )
     return parts
+
+
+def _uprights(frame: _Frame) -> list[str]:
+    places = [frame.at_x(place) for place, _ in frame.x.ticks]
+    return [drawing.line(x, TOP, x, frame.height - BOTTOM, "grid") for x in places]
 
 
 def _runs(frame: _Frame, x: Sequence[float], y: Sequence[float]) -> list[list[tuple[float, float]]]:
@@ -170,23 +176,20 @@ def _runs(frame: _Frame, x: Sequence[float], y: Sequence[float]) -> list[list[tu
     return [run for run in runs if run]
 
 
-def _path(points: Sequence[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-
-
 def _draw_series(frame: _Frame, series: Series) -> str:
     faint = " faint" if series.faint else ""
-    parts = [f'<g class="series s{series.style}{faint}" data-label="{escape(series.label)}">']
+    kind = series.kind or f"s{series.style}"
+    parts = [f'<g class="series {kind}{faint}" data-label="{escape(series.label)}">']
     if len(series.low):
         lower, upper = _runs(frame, series.x, series.low), _runs(frame, series.x, series.high)
         for down, up in zip(lower, upper, strict=False):
-            parts.append(f'<path class="band" d="{_path([*down, *reversed(up)])}Z"/>')
+            parts.append(f'<path class="band" d="{drawing.path([*down, *reversed(up)])}Z"/>')
     for run in _runs(frame, series.x, series.y):
-        if len(run) > 1 and not series.dots:
-            parts.append(f'<path class="curve" d="{_path(run)}"/>')
-        else:
-            radius = 5 if len(series.x) == 1 else 3.2
-            parts += [f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="{radius}"/>' for x, y in run]
+        line = len(run) > 1 and not series.dots
+        parts += [f'<path class="curve" d="{drawing.path(run)}"/>'] if line else []
+        if series.marker or not line:
+            radius = 5 if len(series.x) == 1 else 4.2 if series.marker == "diamond" else 3.2
+            parts += [drawing.point(series.marker, x, y, radius) for x, y in run]
     return "".join([*parts, "</g>"])
 
 
@@ -194,9 +197,9 @@ def _draw_mark(frame: _Frame, mark: Mark) -> str:
     right, bottom = frame.width - RIGHT, frame.height - BOTTOM
     if mark.upright:
         x = frame.at_x(mark.at)
-        return _line(x, TOP, x, bottom, "mark")
+        return drawing.line(x, TOP, x, bottom, "mark")
     y = frame.at_y(mark.at)
-    return _line(frame.left, y, right, y, "mark")
+    return drawing.line(frame.left, y, right, y, "mark")
 
 
 def _name_mark(frame: _Frame, mark: Mark) -> str:
@@ -205,15 +208,8 @@ def _name_mark(frame: _Frame, mark: Mark) -> str:
         x = frame.at_x(mark.at)
         near_right = x > frame.left + 0.75 * (right - frame.left)
         place, anchor = (x - 6, "end") if near_right else (x + 6, "start")
-        return _text(place, TOP + 12, mark.label, "note", anchor)
-    return _text(right, frame.at_y(mark.at) - 5, mark.label, "note", "end")
-
-
-def _svg(width: int, height: int, parts: Sequence[str], description: str, data: str = "") -> Markup:
-    return Markup(
-        f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="{escape(description)}"{data}>' + "".join(parts) + "</svg>"
-    )
+        return drawing.text(place, TOP + 12, mark.label, "note", anchor)
+    return drawing.text(right, frame.at_y(mark.at) - 5, mark.label, "note", "end")
 
 
 def line_chart(
@@ -223,6 +219,7 @@ def line_chart(
     *,
     description: str,
     marks: Sequence[Mark] = (),
+    width: int = WIDTH,
     height: int = HEIGHT,
     inverse_x: bool = False,
     log_x: bool = False,
@@ -232,7 +229,7 @@ def line_chart(
     The pointer's read-out shows Å where `inverse_x` says that x is 1/Å, e^x where `log_x` says it is a log.
     """
     longest = max((len(text) for _, text in y.ticks), default=0)
-    frame = _Frame(x, y, height=height, left=max(LEFT, round(34 + TICK_LETTER * longest)))
+    frame = _Frame(x, y, width, height, left=max(LEFT, round(34 + TICK_LETTER * longest)))
     parts = _grid(frame)
     parts += [_draw_mark(frame, mark) for mark in marks]
     parts += [_draw_series(frame, one) for one in series]
@@ -242,7 +239,7 @@ def line_chart(
     data = f' data-box="{box}" data-x="{x.low:g} {x.high:g}" data-y="{y.low:g} {y.high:g}"'
     data += ' data-inverse="1"' if inverse_x else ""
     data += ' data-log="1"' if log_x else ""
-    return _svg(frame.width, frame.height, parts, description, data)
+    return drawing.svg(frame.width, frame.height, parts, description, data)
 
 
 def _room(names: Sequence[str]) -> int:
@@ -259,38 +256,30 @@ def dot_chart(dots: Sequence[Dot], x: Axis, *, description: str) -> Markup:
     ]
     height = TOP + BOTTOM + step * len(dots) + head * len(starts)
     frame = _Frame(x, Axis("", 0, 1, []), width=WIDE, height=height, left=_room([dot.label for dot in dots]))
-    parts = [
-        _line(frame.at_x(place), TOP, frame.at_x(place), height - BOTTOM, "grid")
-        for place, _ in frame.x.ticks
-    ]
-    parts += _grid(frame)
+    parts = [*_uprights(frame), *_grid(frame)]
     top = float(TOP)
     for index, dot in enumerate(dots):
         if index in starts:
-            parts.append(_text(2, top + 18, dot.group, "head", "start"))
+            parts.append(drawing.text(2, top + 18, dot.group, "head", "start"))
             top += head
         parts.append(_draw_dot(frame, dot, top + step / 2))
         top += step
-    return _svg(frame.width, height, parts, description)
+    return drawing.svg(frame.width, height, parts, description)
 
 
 def _draw_dot(frame: _Frame, dot: Dot, y: float) -> str:
     kind = "published" if dot.published else f"s{dot.style}"
     parts = [f'<g class="dot {kind}"><title>{escape(dot.label)}: {escape(dot.text)}</title>']
-    parts.append(_text(frame.left - 12, y + 4, dot.label, "name", "end"))
+    parts.append(drawing.text(frame.left - 12, y + 4, dot.label, "name", "end"))
     if math.isfinite(dot.low) and math.isfinite(dot.high):
         low, high = max(dot.low, frame.x.low), min(dot.high, frame.x.high)
-        parts.append(_line(frame.at_x(low), y, frame.at_x(high), y, "interval"))
+        parts.append(drawing.line(frame.at_x(low), y, frame.at_x(high), y, "interval"))
     if math.isfinite(dot.value):
         x = frame.at_x(min(max(dot.value, frame.x.low), frame.x.high))
-        if dot.published:
-            parts.append(f'<path class="point" d="M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z"/>')
-        else:
-            parts.append(f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="5"/>')
+        parts.append(drawing.point("diamond" if dot.published else "circle", x, y, 5))
     if math.isfinite(dot.other):
         x = frame.at_x(min(max(dot.other, frame.x.low), frame.x.high))
-        diamond = f'<path class="point" d="M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z"/>'
-        parts.append(f'<g class="other">{diamond}</g>')
+        parts.append(f'<g class="other">{drawing.point("diamond", x, y, 5)}</g>')
     return "".join([*parts, "</g>"])
 
 
@@ -300,14 +289,11 @@ def bar_chart(bars: Sequence[tuple[str, float, str]], label: str, *, description
     scale = axis(label, [0.0, *(1.12 * value for _, value, _ in bars)], low=0.0)
     height = TOP + BOTTOM + step * len(bars)
     frame = _Frame(scale, Axis("", 0, 1, []), width=WIDE, height=height, left=left)
-    parts = [
-        _line(frame.at_x(place), TOP, frame.at_x(place), height - BOTTOM, "grid") for place, _ in scale.ticks
-    ]
-    parts += _grid(frame)
+    parts = [*_uprights(frame), *_grid(frame)]
     for index, (name, value, text) in enumerate(bars):
         y = TOP + step * index
         length = max(frame.at_x(value) - left, 1.0)
-        parts.append(_text(left - 10, y + 17, name, "name", "end"))
+        parts.append(drawing.text(left - 10, y + 17, name, "name", "end"))
         parts.append(f'<rect class="bar" x="{left}" y="{y + 5}" width="{length:.1f}" height="16" rx="2"/>')
-        parts.append(_text(left + length + 6, y + 17, text, "tick", "start"))
-    return _svg(frame.width, height, parts, description)
+        parts.append(drawing.text(left + length + 6, y + 17, text, "tick", "start"))
+    return drawing.svg(frame.width, height, parts, description)

@@ -36,9 +36,11 @@ def training_section(material: Material) -> Section:
         groups.setdefault(key, []).append(result)
     for (room, model, half), results in groups.items():
         tables = {result.names["seed"]: read_table(result.file("training.csv")) for result in results}
-        drawn = _training_charts({seed: table for seed, table in tables.items() if len(table)})
+        # One row is a model that is known exactly: nothing was trained.
+        drawn = _training_charts({seed: table for seed, table in tables.items() if len(table) > 1})
         if drawn:
-            note = f"{room}, trained on {half.replace('all', 'all micrographs')}, seeds {', '.join(tables)}"
+            what = "images" if room == "multitarget" else "micrographs"
+            note = f"{room}, trained on {half.replace('all', f'all {what}')}, seeds {', '.join(tables)}"
             section.blocks += [Heading(model, note=note), Charts(drawn)]
     return section
 
@@ -49,6 +51,8 @@ def _training_charts(tables: dict[str, pd.DataFrame]) -> list[Chart]:
     first = next(iter(tables.values()))
     step = next((name for name in STEPS if name in first), None)
     numeric = [str(name) for name in first.select_dtypes("number") if str(name) not in (*STEPS, "seed")]
+    # What is the same from beginning to end draws an empty chart.
+    numeric = [name for name in numeric if first[name].nunique() > 1]
     losses = [name for name in numeric if "loss" in name]
     groups = [losses] if losses else []
     groups += [[name] for name in numeric if name not in losses]

@@ -17,8 +17,8 @@ def data_section(material: Material) -> Section:
     if material.run.datasets:
         section.blocks.append(_datasets(material))
         section.blocks += _checks(material)
-    if material.run.results:
-        section.blocks.append(_matrix(material))
+    matrix = _matrix(material)
+    section.blocks += [matrix] if matrix.rows else []
     return section
 
 

@@ -58,7 +58,7 @@ def experiments_section(material: Material) -> Section:
         "experiments",
         "Paper experiments",
         "The experiments of cryo-EMMAE (paper 002) on this run's data; printed numbers stand in italics.",
-        empty="No experiment of a paper was made; `snakemake picking_table1` makes one that is configured.",
+        empty="No experiment on picking was made; `snakemake picking_table1` makes one that is configured.",
     )
     paths = {path.stem: path for path in material.run.tables}
     for name in TITLES:

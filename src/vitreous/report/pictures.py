@@ -107,6 +107,21 @@ def colour_picture(colours: NDArray[np.uint8], *, side_px: int = 360, quality: i
     return Picture(stream.getvalue(), large.shape[1], large.shape[0], 1 / factor)
 
 
+def pixel_picture(pixels: Image, low: float, high: float, *, side_px: int) -> Picture:
+    """A tiny image (h, w), row 0 on top, black at `low` and white at `high`, every pixel a square.
+
+    It is stored as it is; the browser enlarges it by the whole number that comes nearest to `side_px`.
+    """
+    from PIL import Image as Pillow
+
+    span = high - low if high > low else 1.0
+    grey = (np.clip((pixels - low) / span, 0, 1) * 255).round().astype(np.uint8)
+    factor = max(1, round(side_px / max(grey.shape)))
+    stream = io.BytesIO()
+    Pillow.fromarray(grey).save(stream, "WEBP", lossless=True, quality=80, method=4)
+    return Picture(stream.getvalue(), grey.shape[1] * factor, grey.shape[0] * factor, 1 / factor)
+
+
 def map_pictures(volume: Image, *, side_px: int = 220) -> dict[str, Picture]:
     """Central slices and sums of a map (d, h, w) along z, y and x, each stretched to 0.2–99.8 %."""
     from scipy.ndimage import zoom

@@ -76,8 +76,25 @@ def provenance_section(material: Material) -> Section:
         empty="No provenance file was found.",
     )
     entries = sorted(material.records.entries, key=lambda entry: not entry.stale)
-    section.blocks += [_entry(material, entry) for entry in entries]
+    groups: dict[str, list[Record]] = {}
+    for entry in entries:
+        groups.setdefault(_experiment(entry) or entry.anchor, []).append(entry)
+    for name, own in groups.items():
+        folds = [_entry(material, entry) for entry in own]
+        section.blocks += [_folded(name, own, folds)] if _experiment(own[0]) else folds
     return section
+
+
+def _experiment(entry: Record) -> str:
+    """The experiment whose trials an entry is about, as `run/experiments/room/name`; empty for others."""
+    parts = entry.place.split("/")
+    return "/".join(parts[:4]) if parts[1:2] == ["experiments"] and len(parts) > 4 else ""
+
+
+def _folded(name: str, entries: list[Record], folds: list[Fold]) -> Fold:
+    """The trials of an experiment, a result for each method and SNR, in one fold."""
+    stale = sum(bool(entry.stale) for entry in entries)
+    return Fold(f"{name} · {plural(len(entries), 'result')}" + (f" · {stale} stale" if stale else ""), folds)
 
 
 def _entry(material: Material, entry: Record) -> Fold:

@@ -21,7 +21,9 @@ LAYOUT = {
     "particles": "sets/{dataset}/particles/{denoiser}/{picker}",
     "maps": "sets/{dataset}/maps/{denoiser}/{picker}/{selection}/{target}/{engine}",
     "model": "models/{room}/{model}/{half}/seed-{seed}",
+    "trials": "experiments/multitarget/{experiment}/{method}/snr-{snr}",
 }
+DETECTION = "multitarget_"  # how the name of a table begins that is gathered from trials
 SEED = re.compile(r"^seed-(\d+)$")
 
 
@@ -65,13 +67,15 @@ class Run:
 def find_results(run_folder: Path, files: Sequence[Path] | None = None) -> list[Result]:
     """The folders of results in `run_folder`: those that hold one of `files`, or all where none are given.
 
-    Models, and the particles behind a map that is wanted, are always looked for.
+    Models, the particles behind a map that is wanted, and the trials behind a table are always looked for.
     """
     found = {result.folder: result for result in _walk(run_folder)}
     if files is None:
         return [found[folder] for folder in sorted(found)]
     wanted = {Path(path).resolve().parent for path in files}
+    gathered = {Path(path).stem.removeprefix(DETECTION) for path in files if path.name.startswith(DETECTION)}
     kept = [r for r in found.values() if r.folder.resolve() in wanted or r.kind == "model"]
+    kept += [r for r in found.values() if r.names.get("experiment") in gathered and r not in kept]
     behind = {_particles_of(result) for result in kept if result.kind in ("maps", "picks")}
     kept += [r for r in found.values() if r.kind == "particles" and _key(r) in behind and r not in kept]
     return sorted(kept, key=lambda result: result.folder)

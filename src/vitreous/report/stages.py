@@ -17,6 +17,7 @@ from vitreous.report.experiments import experiments_section
 from vitreous.report.failures import failures_section
 from vitreous.report.maps import maps_section
 from vitreous.report.material import Material
+from vitreous.report.multitarget import multitarget_section
 from vitreous.report.page import render
 from vitreous.report.picking import picking_section
 from vitreous.report.pictures import Budget
@@ -125,6 +126,7 @@ def make_sections(material: Material) -> list[Section]:
         comparison_section(material),
         picking_section(material),
         experiments_section(material),
+        multitarget_section(material),
         ctf_section(material),
         maps_section(material),
         training_section(material),

@@ -7,6 +7,7 @@ import math
 from vitreous.report.blocks import Tile, count, duration, fixed, plural
 from vitreous.report.failures import failures, warnings
 from vitreous.report.material import Material
+from vitreous.report.multitarget import best_errors
 from vitreous.report.results import read_benchmarks
 from vitreous.report.scores import name_of, part
 
@@ -28,7 +29,7 @@ def verdict(material: Material) -> tuple[str, str]:
         parts.append(f"{plural(len(lost), 'member')} left out")
     if told:
         parts.append(plural(len(told), "warning"))
-    if not material.run.results:
+    if not material.run.results and not material.run.tables:
         return "This run holds no results yet.", "attention"
     if not parts:
         return "Everything that was asked for is there; nothing was left out.", "good"
@@ -36,8 +37,8 @@ def verdict(material: Material) -> tuple[str, str]:
 
 
 def tiles(material: Material) -> list[Tile]:
-    """The first numbers: best F1 and resolution, what failed, what is stale, how long it took."""
-    found = [*_best_f1(material), *_best_resolution(material)]
+    """The first numbers: best F1, resolution and error, what failed, what is stale, how long it took."""
+    found = [*_best_f1(material), *_best_resolution(material), *best_errors(material, MOST)]
     lost = len(failures(material))
     found.append(
         Tile(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vitreous.report import comparison, experiments
+from vitreous.report import comparison, experiments, multitarget, multitarget_results
 from vitreous.report.blocks import Block, Heading
 from vitreous.report.markdown import markdown
-from vitreous.report.published import read_published
+from vitreous.report.published import Published, read_published
 from vitreous.report.results import read_table
 from vitreous.runtime.device import Runtime
 from vitreous.runtime.files import write_text
@@ -23,19 +23,27 @@ def write_table(
     provenance: Path,
     runtime: Runtime,
 ) -> None:
-    """Write a comparison (`comparison-<name>.csv`) or an experiment (`picking_<name>.csv`) as Markdown.
+    """Write a comparison (`comparison-<name>.csv`) or an experiment as Markdown.
 
-    `differences`: the paired differences of a comparison; `published` is `config/published.yaml`.
+    Experiments are `picking_<name>.csv` and `multitarget_<name>.csv`, the latter with what is known of it in
+    `experiment.json`. `differences`: the paired differences of a comparison; `published` is
+    `config/published.yaml`.
     """
-    printed, name = read_published(published), table.stem
-    blocks: list[Block]
-    if name.startswith(comparison.PREFIX):
-        blocks = comparison.text_of(table, differences, printed)
-    else:
-        own = name.removeprefix(experiments.PREFIX)
-        blocks = [Heading(experiments.TITLES[own][0])]
-        blocks += experiments.experiment_blocks(own, read_table(table), printed)
-    write_text(out_text, markdown(blocks))
-    inputs = [table, published, *([differences] if differences else [])]
+    write_text(out_text, markdown(_blocks(table, differences, read_published(published))))
+    beside = [
+        path for path in (differences, multitarget_results.facts_file(table)) if path and path.is_file()
+    ]
+    inputs = [table, published, *beside]
     stage = f"{__name__}:write_table"
     write_provenance(provenance, stage=stage, settings={}, inputs=inputs, seed=runtime.seed)
+
+
+def _blocks(table: Path, differences: Path | None, published: Published) -> list[Block]:
+    name = table.stem
+    if name.startswith(comparison.PREFIX):
+        return comparison.text_of(table, differences, published)
+    if name.startswith(multitarget_results.PREFIX):
+        return multitarget.text_of(table)
+    own = name.removeprefix(experiments.PREFIX)
+    blocks = experiments.experiment_blocks(own, read_table(table), published)
+    return [Heading(experiments.TITLES[own][0]), *blocks]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vitreous.errors import InputError, SettingsError, StageError
 from vitreous.io.coordinates import read_coordinates
 from vitreous.io.micrograph import read_micrograph
+from vitreous.nets.model_files import read_model
 from vitreous.picking.candidates import Array, Candidates, Image
 from vitreous.picking.emmae.components import area_rule_candidates, picks_of
 from vitreous.picking.emmae.dataset_typical import believed, typical_of_all, typical_profiles
@@ -29,7 +30,7 @@ from vitreous.picking.emmae.tokens import Encoder, Tokens, load_encoder, token_m
 from vitreous.picking.emmae.training import train_autoencoder, untrained_encoder
 from vitreous.picking.emmae.training_set import Held, contaminated_part, contrast_of, hold_all
 from vitreous.picking.emmae.windows import Picture
-from vitreous.picking.model_files import read_model, required_model
+from vitreous.picking.model_files import required_model
 from vitreous.picking.training import Source, Training
 from vitreous.runtime.device import Runtime
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
+from vitreous.nets.model_files import read_model
 from vitreous.picking.candidates import Array, Candidates, Image
-from vitreous.picking.model_files import read_model, required_model
+from vitreous.picking.model_files import required_model
 from vitreous.picking.peaks import local_maxima
 from vitreous.picking.polarity import refuse_auto
 from vitreous.picking.selftrained.network import ScoreNetwork
