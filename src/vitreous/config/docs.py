@@ -25,7 +25,7 @@ Written from the models in `src/vitreous` by `make config-docs`; a test holds it
 | `small.yaml` | simulated sets that separate good pickers from bad ones, at most an hour on two cores |
 | `picking.yaml` | pickers compared on two real sets and a simulated hard one |
 | `picking-development.yaml` | simulated sets on which pickers are tuned |
-| `multitarget.yaml` | multi-target detection: the experiments of paper 001 and beyond, two hours on two cores |
+| `multitarget.yaml` | multi-target detection: paper 001 and beyond, an hour on two cores |
 | `full.yaml` | the data sets and experiments of the papers |
 | `published.yaml` | the papers' numbers, shown beside ours in the report |
 

@@ -17,7 +17,7 @@ GPU_GAIN = 10.0
 PUBLISHED_COST = 14 * 192**2
 EMMAE_PASS, EMMAE_EPOCH, EMMAE_PREPARED = 0.0028, 0.0042, 0.0006
 EMMAE_TRAINING_GAIN = 65.0
-# One E-step of the whole measurement, for a pixel and a rotation: 25 ms for 308^2 and four; a prior of digits.
+# One E-step of the whole measurement, a pixel and a rotation: 25 ms for 308^2 and four; a prior of digits.
 DETECTION, PRIOR = 2e-11, 0.4
 WINDOWS = 256  # of a published picture of 1024^2
 # Hours of one micrograph, where it is not as cheap as a filter; of training, by training micrograph.

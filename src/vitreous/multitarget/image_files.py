@@ -1,4 +1,4 @@
-"""Which files images come from, how many there are and how large; without torch, as the Snakefile reads it."""
+"""Which files images come from, how many there are and how large; without torch, for the Snakefile."""
 
 from __future__ import annotations
 

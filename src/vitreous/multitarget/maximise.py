@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Where rotations are interpolated the normal matrix weakens what is near Nyquist. A damped correction to
 # the division pixel by pixel restores a part; undamped it raises the noise more than the image. Measured on
-# digits with known poses, K = 36: error 0.40 undamped, 0.34 so, 0.32 with the division alone, which blurs.
+# digits with known poses, K = 36: 1 is right at SNR 1, 0.3 slightly better at 10 and 0.1 at 100.
 DAMPING = 1.0
 CG_STEPS = 4
 # Corners that turn out of the box are seen by few taps, whose weights may cancel or be negative: divided by

@@ -48,7 +48,7 @@ def find_poses(
         dy, dx = divmod(int(near.argmax()), near.shape[1])
         corners.append((window[0].start + dy, window[1].start + dx))
         found.append(float(smooth[y, x]))
-        reach = separation - 1
+        reach = step.separation - 1
         left[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1] = 0
     places = np.array(corners, dtype=np.int64).reshape(-1, 2)
     return Poses(places, turns.cpu().numpy()[places[:, 0], places[:, 1]], np.array(found))

@@ -75,7 +75,7 @@ class VpTrainingSettings(PriorBlock):
     """How the network of the variance-preserving SDE is trained."""
 
     # ASSUME: five passes that end at a small rate stand for the 400 at a constant rate that were published
-    # (ten hours on a GPU): ten minutes on one core.
+    # (ten hours on a GPU): a quarter of an hour on one core.
     epochs: int = Field(5, ge=1, description="rounds of training")
     epoch_images: int | None = Field(None, ge=1, description="images a round, drawn anew; null: all")
     batch: int = Field(64, ge=1, description="images a step")
@@ -107,7 +107,7 @@ class VpPriorSettings(PriorBase):
 
     variant: Literal["vp"] = "vp"
     preset: Literal["minimal", "small", "paper"] = Field(
-        "small", exclude=True, description="sizes: seconds, ten minutes on a core, published; keys below win"
+        "small", exclude=True, description="sizes: seconds, 15 minutes on a core, published; keys below win"
     )
     parametrisation: Literal["published", "noise"] = Field(
         "published",
