@@ -8,6 +8,7 @@ above L up and left by 2L less that, and L in either component leaves the patch 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,26 +17,54 @@ from torch.fft import irfft2, rfft2
 
 from vitreous.errors import InputError
 from vitreous.multitarget.rotation import Rotations
-from vitreous.multitarget.statistics import Statistics, joined
+from vitreous.multitarget.statistics import Statistics, joined, sums_of_squares
 
 # Logits that are worked on at once: few enough for a core's cache, many enough for a GPU.
 CHUNK = {"cpu": 100_000, "cuda": 100_000_000}
 # Patches of each measurement in a chunk, at least: fewer would add to the sums more often than it pays.
 LEAST = 8
+# Spectra of this many numbers are kept over the iterations; of larger measurements they are made anew, one
+# transform more to 2 K others, so that memory does not grow beside the measurement itself.
+KEPT = 2_000_000
 
 
 @dataclass(frozen=True)
 class Patches:
-    """Patches of b measurements, ready for the E-step: spectra (b, D, 2L, L + 1), squares (b,)."""
+    """Patches of b measurements, ready for the E-step: pixels (b, D, L, L), squares (b,).
 
-    spectra: Tensor
+    `spectra` (b, D, 2L, L + 1), where they are few enough to be kept.
+    """
+
+    pixels: Tensor
     squares: Tensor
-    size: int
+    spectra: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """Side L of a patch, px."""
+        return int(self.pixels.shape[-1])
 
     @property
     def count(self) -> int:
         """Patches of one measurement, D."""
-        return int(self.spectra.shape[1])
+        return int(self.pixels.shape[1])
+
+    def of(self, part: slice) -> Patches:
+        """Those of some of the measurements."""
+        spectra = None if self.spectra is None else self.spectra[part]
+        return Patches(self.pixels[part], self.squares[part], spectra)
+
+    def chunks(self, length: int) -> Iterator[Tensor]:
+        """Spectra (b, c, 2L, L + 1) of `length` patches after the other."""
+        for first in range(0, self.count, length):
+            part = slice(first, first + length)
+            yield padded_spectra(self.pixels[:, part]) if self.spectra is None else self.spectra[:, part]
+
+
+def padded_spectra(patches: Tensor) -> Tensor:
+    """Half spectra (..., 2L, L + 1) of patches (..., L, L), padded to twice their side."""
+    side = 2 * patches.shape[-1]
+    return rfft2(patches, s=(side, side))
 
 
 def cut_patches(measurements: Tensor, size: int) -> Tensor:
@@ -54,10 +83,11 @@ def cut_patches(measurements: Tensor, size: int) -> Tensor:
 
 
 def prepare_patches(measurements: Tensor, size: int) -> Patches:
-    """Cut and transform once for all iterations."""
+    """Cut, and where there is room transform, once for all iterations."""
     patches = cut_patches(measurements, size)
-    squares = measurements.double().square().sum((-2, -1))
-    return Patches(rfft2(patches, s=(2 * size, 2 * size)), squares, size)
+    squares = sums_of_squares(measurements)
+    few = 2 * patches.numel() <= KEPT  # of real numbers; a half spectrum has twice as many complex ones
+    return Patches(patches, squares, padded_spectra(patches) if few else None)
 
 
 def empty_shifts(size: int, like: Tensor) -> Tensor:
@@ -85,14 +115,13 @@ def patch_statistics(
 
     Rotations are taken as equally likely. The log-likelihood is that of all patches as independent.
     """
-    size = patches.size
-    cells = rotations.count * (2 * size) ** 2
+    cells = rotations.count * (2 * patches.size) ** 2
     at_once = CHUNK[images.device.type]
     group = max(1, at_once // (LEAST * cells))
     parts = []
     for first in range(0, len(images), group):
         part = slice(first, first + group)
-        own = Patches(patches.spectra[part], patches.squares[part], size)
+        own = patches.of(part)
         chunk = max(1, at_once // (cells * len(own.squares)))
         parts.append(_group(own, images[part], rotations, sigma[part], shifts[part], chunk))
     return joined(parts)
@@ -113,7 +142,7 @@ def _group(
     pulled = torch.zeros_like(templates[:, 0])
     mass = torch.zeros_like(energy)
     likelihood = torch.zeros(len(images), dtype=torch.float64, device=images.device)
-    for spectra in patches.spectra.split(chunk, dim=1):
+    for spectra in patches.chunks(chunk):
         logits = irfft2(spectra[:, :, None] * templates, s=(side, side)).add_(bias)
         # As one axis, which is many times faster than three.
         flat = logits.flatten(2)

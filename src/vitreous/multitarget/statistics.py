@@ -43,3 +43,11 @@ def joined(parts: list[Statistics]) -> Statistics:
         residual=torch.cat([part.residual for part in parts]),
         shifts=torch.cat(shifts) if shifts else None,
     )
+
+
+def sums_of_squares(images: Tensor) -> Tensor:
+    """Sum of squares (b,) float64 of images (b, H, W), row by row in the type of the images.
+
+    So no second copy of a large measurement is made; a row's rounding is that of its type.
+    """
+    return images.square().sum(-1).sum(-1, dtype=torch.float64)

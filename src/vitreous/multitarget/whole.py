@@ -18,7 +18,7 @@ from torch.fft import fft, irfft, irfft2, rfft
 
 from vitreous.errors import InputError
 from vitreous.multitarget.rotation import Rotations
-from vitreous.multitarget.statistics import Statistics, joined
+from vitreous.multitarget.statistics import Statistics, joined, sums_of_squares
 from vitreous.multitarget.windows import LEAST, window_logsumexp
 
 # Sides of a tile's own corners, in image sides: larger ones overlap less and leave the cache.
@@ -90,7 +90,7 @@ class WholeStep:
         self.measurements, self.size = measurements, size
         self.separation = separation - size // MARGIN
         self.tiling = tiling_of(shape, size, self.separation, tile)
-        self.squares = measurements.double().square().sum((-2, -1))
+        self.squares = sums_of_squares(measurements)
         starts = self.tiling.starts()
         self.spectra = self._spectra(slice(None), starts[0]) if len(starts) == 1 else None
 
