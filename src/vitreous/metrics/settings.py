@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from vitreous.runtime.blocks import SettingsBlock
 
 
-class _Block(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class MaskSettings(_Block):
+class MaskSettings(SettingsBlock):
     """The soft ball in which maps are judged; fixed here, since a resolution depends on it as on the map."""
 
     diameter_factor: float = Field(
@@ -23,7 +21,7 @@ class MaskSettings(_Block):
     )
 
 
-class EvaluationSettings(_Block):
+class EvaluationSettings(SettingsBlock):
     """What a result is compared with, and how."""
 
     VERSION: ClassVar[int] = 1
@@ -58,7 +56,7 @@ class EvaluationSettings(_Block):
     )
 
 
-class GroupSettings(_Block):
+class GroupSettings(SettingsBlock):
     """Data sets that a comparison takes together."""
 
     name: str = Field(min_length=1, description="what the group is called in the tables")
@@ -75,7 +73,7 @@ class GroupSettings(_Block):
     )
 
 
-class ComparisonSettings(_Block):
+class ComparisonSettings(SettingsBlock):
     """One table: pickers on groups of data sets, and how far each is ahead of some of them."""
 
     VERSION: ClassVar[int] = 1

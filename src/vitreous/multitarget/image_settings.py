@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from vitreous.runtime.blocks import SettingsBlock
 
 HELD_OUT = 1000  # first images of the MNIST training file, for development: never trained on
 
 
-class ImagesBlock(BaseModel):
-    """What every source of images has: unknown keys and non-finite numbers are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class GaussianImages(ImagesBlock):
+class GaussianImages(SettingsBlock):
     """Targets from N(mean, I) in the published order of random numbers (methods/multitarget.md §2)."""
 
     source: Literal["gaussian"] = "gaussian"
@@ -25,7 +21,7 @@ class GaussianImages(ImagesBlock):
     samples: int = Field(10_000, ge=1, description="training images, from another seed")
 
 
-class MnistImages(ImagesBlock):
+class MnistImages(SettingsBlock):
     """Handwritten digits (28 × 28, 0 to 1), from the four IDX files, plain or gzipped.
 
     Never in the training set: the ten published targets and ten start images, the first 1000 images of the
@@ -61,7 +57,7 @@ class MnistImages(ImagesBlock):
         return self
 
 
-class ProjectionImages(ImagesBlock):
+class ProjectionImages(SettingsBlock):
     """Images like class averages: projections of maps as targets, of atom models as training set.
 
     Zero outside the disc of radius box/2 - 1 about (box - 1)/2, the point that rotations fix, and of mean
@@ -99,7 +95,7 @@ class ProjectionImages(ImagesBlock):
     )
 
 
-class StackImages(ImagesBlock):
+class StackImages(SettingsBlock):
     """The user's own square images, taken as they are (no normalisation)."""
 
     source: Literal["stack"] = "stack"

@@ -8,19 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from vitreous.runtime.blocks import SettingsBlock, merged
 
 Precision = Literal["auto", "fp32", "bf16"]
 PRECISION = "of matrix products in training; auto: bf16 where the device multiplies it, else fp32"
 
 
-class PriorBlock(BaseModel):
-    """A block of settings: unknown keys and non-finite numbers are refused, nothing changes afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class PriorBase(PriorBlock):
+class PriorBase(SettingsBlock):
     """What every prior has: whether it is trained, and presets, over which keys that are given win."""
 
     VERSION: ClassVar[int] = 1
@@ -33,7 +29,7 @@ class PriorBase(PriorBlock):
     def _presets(cls, values: Any) -> Any:
         if not isinstance(values, Mapping) or "preset" not in values:
             return values
-        return _merged(cls.PRESETS.get(str(values["preset"]), {}), values)
+        return merged(cls.PRESETS.get(str(values["preset"]), {}), values)
 
 
 class GaussianPriorSettings(PriorBase):
@@ -71,7 +67,7 @@ class ImplicitPriorSettings(PriorBase):
     checkpoint_every: int = Field(50, ge=1, description="steps between two checkpoints")
 
 
-class VpTrainingSettings(PriorBlock):
+class VpTrainingSettings(SettingsBlock):
     """How the network of the variance-preserving SDE is trained."""
 
     # ASSUME: five passes that end at a small rate stand for the 400 at a constant rate that were published
@@ -122,7 +118,7 @@ class VpPriorSettings(PriorBase):
     training: VpTrainingSettings = Field(VpTrainingSettings(), description="its training")
 
 
-class UnetSettings(PriorBlock):
+class UnetSettings(SettingsBlock):
     """Sizes of the U-Net of the EDM denoiser."""
 
     widths: tuple[Annotated[int, Field(ge=8, multiple_of=8)], ...] = Field(
@@ -131,7 +127,7 @@ class UnetSettings(PriorBlock):
     blocks: int = Field(1, ge=1, description="residual blocks on each side of a resolution")
 
 
-class EdmTrainingSettings(PriorBlock):
+class EdmTrainingSettings(SettingsBlock):
     """How the EDM denoiser is trained."""
 
     # Thirteen minutes on two cores; the error still falls then.
@@ -180,13 +176,3 @@ PriorSettings = Annotated[
     GaussianPriorSettings | ImplicitPriorSettings | VpPriorSettings | EdmPriorSettings,
     Field(discriminator="variant"),
 ]
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested settings, those of `above` win."""
-    merged = dict(below)
-    for key, value in above.items():
-        inner = value.model_dump() if isinstance(value, PriorBlock) else value
-        both = isinstance(inner, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merged(merged[key], inner) if both else inner
-    return merged

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-
-class SettingsBlock(BaseModel):
-    """A block of settings: unknown keys and non-finite numbers are refused, nothing changes afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from vitreous.runtime.blocks import SettingsBlock
 
 
 class MeasurementSettings(SettingsBlock):

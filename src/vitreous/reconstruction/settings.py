@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from vitreous.runtime.blocks import SettingsBlock
 
 
-class _Block(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class CtfSettings(_Block):
+class CtfSettings(SettingsBlock):
     """Thon rings of each micrograph, fitted over direction and frequency (physics/ctf_fit.py)."""
 
     VERSION: ClassVar[int] = 1
@@ -44,7 +42,7 @@ class CtfSettings(_Block):
         return self
 
 
-class ExtractionSettings(_Block):
+class ExtractionSettings(SettingsBlock):
     """Particles from picks."""
 
     VERSION: ClassVar[int] = 1
@@ -81,7 +79,7 @@ class ExtractionSettings(_Block):
     )
 
 
-class NativeEngine(_Block):
+class NativeEngine(SettingsBlock):
     """Own Fourier insertion."""
 
     VERSION: ClassVar[int] = 1
@@ -106,7 +104,7 @@ class NativeEngine(_Block):
     batch: int = Field(100, ge=1, description="particles in memory at a time")
 
 
-class RelionEngine(_Block):
+class RelionEngine(SettingsBlock):
     """`relion_reconstruct`, found on the PATH."""
 
     VERSION: ClassVar[int] = 1

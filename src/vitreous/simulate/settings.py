@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from vitreous.runtime.blocks import SettingsBlock
 
 PHANTOM_SYMMETRY = {"c1": "C1", "c4": "C4", "d2": "D2", "o": "O"}
 
@@ -15,11 +17,7 @@ def micrograph_stem(index: int) -> str:
     return f"m{index + 1:05d}"
 
 
-class _Block(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TargetSettings(_Block):
+class TargetSettings(SettingsBlock):
     """One molecule: a built-in phantom, a map (MRC) or atoms (mmCIF/PDB, also gzipped)."""
 
     name: str = Field(pattern=r"^[a-z0-9-]+$", description="name of the target")
@@ -59,7 +57,7 @@ class TargetSettings(_Block):
         return self.symmetry or PHANTOM_SYMMETRY.get(self.phantom or "", "C1")
 
 
-class IceSettings(_Block):
+class IceSettings(SettingsBlock):
     """The layer of ice: its thickness decides mean brightness, its molecules make weak Thon rings."""
 
     thickness_A: float = Field(default=400.0, gt=0, description="Å")
@@ -73,7 +71,7 @@ class IceSettings(_Block):
     )
 
 
-class ArtefactSettings(_Block):
+class ArtefactSettings(SettingsBlock):
     """What a picker must not pick. Counts are drawn uniformly from the two numbers, both included."""
 
     carbon_probability: float = Field(
@@ -95,14 +93,14 @@ class ArtefactSettings(_Block):
         return self
 
 
-class DetectorSettings(_Block):
+class DetectorSettings(SettingsBlock):
     """The camera: reading noise for the whole exposure and the spread of a pixel's charge."""
 
     readout_noise_e: float = Field(default=1.0, ge=0, description="standard deviation, electrons a pixel")
     mtf_at_nyquist: float = Field(default=1.0, gt=0, le=1, description="below 1 signal and noise are blurred")
 
 
-class CtfRangeSettings(_Block):
+class CtfRangeSettings(SettingsBlock):
     """Microscope and the range of its defocus."""
 
     pixel_size_A: float = Field(default=2.0, gt=0, description="Å")

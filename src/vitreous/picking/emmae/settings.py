@@ -11,7 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from vitreous.picking.base_settings import PickerBase, SettingsBlock
+from vitreous.picking.base_settings import PickerBase
+from vitreous.runtime.blocks import SettingsBlock, merged
 
 
 class PreprocessSettings(SettingsBlock):
@@ -218,14 +219,4 @@ class EmmaeSettings(PickerBase):
             return values
         chosen = PRESETS.get(str(values.get("preset", "small")), {})
         published = PUBLISHED if values.get("published") is True else {}
-        return _merged(_merged(chosen, published), values)
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested settings, those of `above` win."""
-    merged = dict(below)
-    for key, value in above.items():
-        inner = value.model_dump() if isinstance(value, SettingsBlock) else value
-        both = isinstance(inner, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merged(merged[key], inner) if both else inner
-    return merged
+        return merged(merged(chosen, published), values)
