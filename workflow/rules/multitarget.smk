@@ -15,6 +15,8 @@ rule train_prior:
     conda:
         "../../envs/multitarget.yaml"
     threads: 2
+    # Others wait for it, so it goes first.
+    priority: 10
     resources:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 240 * attempt,
