@@ -131,8 +131,8 @@ def breakdown_chart(experiments: Sequence[Experiment]) -> Chart | None:
 
     None where no experiment has more than one SNR.
     """
-    shown = [one for one in experiments if len(one.snrs) > 1 and one.has("recovered")][:MOST]
-    if not shown:
+    shown = [one for one in experiments if one.has("recovered")][:MOST]
+    if all(len(one.snrs) < 2 for one in shown):
         return None
     methods = _ours_first(shown)
     series = []

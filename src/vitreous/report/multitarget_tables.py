@@ -53,8 +53,6 @@ SHOWN = (
            "frc_shell", better="high", decimals=1),
     _shown("claimed / in noise", "share of the measurements in which the method claims a target / share of "
            "those of noise alone in which it does: false alarms", "claimed", "control_claimed", decimals=2),
-    _shown("grown in noise", "norm of the image made of noise alone / norm of the truth", "control_grown",
-           decimals=2),
 )  # fmt: skip
 
 
