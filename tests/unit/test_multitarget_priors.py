@@ -230,7 +230,7 @@ def test_the_exact_prior_is_written_where_the_source_says_its_mean(tmp_path: Pat
     assert mean is not None and torch.equal(prior.mean, mean)
     images = random_images(2, 8, 8)
     torch.testing.assert_close(prior.score(images), 4 * (mean - images))
-    assert not was_seen(prior, training_images(IMAGES, tmp_path, Runtime(seed=3))).any()
+    assert not was_seen(prior.seen, training_images(IMAGES, tmp_path, Runtime(seed=3))).any()
     stack = StackImages(targets="targets.mrcs")
     with pytest.raises(SettingsError, match="exact mean"):
         train_prior(
@@ -251,11 +251,11 @@ def test_the_code_of_every_prior_is_known() -> None:
 def test_a_prior_knows_the_images_it_was_trained_on(variant: str, tmp_path: Path) -> None:
     prior = load_prior(trained_in(tmp_path, variant), Runtime())
     learnt = training_images(IMAGES, tmp_path, Runtime(seed=3))[:40]
-    assert bool(was_seen(prior, learnt).all())
-    assert bool(was_seen(prior, 3 * learnt.double() - 1).all())
+    assert bool(was_seen(prior.seen, learnt).all())
+    assert bool(was_seen(prior.seen, 3 * learnt.double() - 1).all())
     targets = target_images(IMAGES, tmp_path, Runtime()).images
-    assert not was_seen(prior, targets).any()
-    assert not was_seen(prior, learnt + 0.1 * random_images(40, 8, 8)).any()
+    assert not was_seen(prior.seen, targets).any()
+    assert not was_seen(prior.seen, learnt + 0.1 * random_images(40, 8, 8)).any()
 
 
 def test_hashes_of_bytes_do_not_hang_on_the_type_or_the_unit_of_the_image() -> None:

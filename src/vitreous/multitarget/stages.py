@@ -97,7 +97,7 @@ def _fitting_prior(path: Path, images: Tensor, names: Sequence[str], runtime: Ru
             "the prior is for images of another size", file=path, found=f"{prior.size} px",
             expected=f"{images.shape[-1]} px",
         )  # fmt: skip
-    seen = [name for name, was in zip(names, was_seen(prior, images).tolist(), strict=True) if was]
+    seen = [name for name, was in zip(names, was_seen(prior.seen, images).tolist(), strict=True) if was]
     if seen:
         raise InputError(
             "the prior was trained on a target", file=path, found=", ".join(seen[:3]),

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from vitreous.multitarget.priors.base import Prior
 
 LEVELS = 64
 # No fraction with a small denominator lies near the golden section, so grey levels of bytes, whatever the
@@ -31,6 +27,6 @@ def image_hash(images: Tensor) -> Tensor:
     return torch.from_numpy(np.frombuffer(b"".join(digests), dtype="<i8").copy())
 
 
-def was_seen(prior: Prior, images: Tensor) -> Tensor:
-    """Whether each of images (n, h, w) is one that the prior was trained on, (n,) bool."""
-    return torch.isin(image_hash(images), prior.seen.cpu())
+def was_seen(seen: Tensor, images: Tensor) -> Tensor:
+    """Whether each of images (n, h, w) has one of the hashes `seen` (m,) of a prior, (n,) bool."""
+    return torch.isin(image_hash(images), seen.cpu())
