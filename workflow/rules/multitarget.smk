@@ -12,11 +12,11 @@ rule train_prior:
         plan.log("train/multitarget-{model}-{seed}.log"),
     benchmark:
         plan.benchmark("train/multitarget-{model}-{seed}.tsv")
+    # Others wait for it, so it goes first.
+    priority: 10
     conda:
         "../../envs/multitarget.yaml"
     threads: 2
-    # Others wait for it, so it goes first.
-    priority: 10
     resources:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 240 * attempt,
