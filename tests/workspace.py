@@ -72,7 +72,7 @@ class Workspace:
         return Run(done.returncode, done.stdout + done.stderr)
 
 
-def smallest() -> dict[str, Any]:
-    """The configuration `config/test.yaml` with every path inside the workspace."""
-    config = yaml.safe_load((ROOT / "config" / "test.yaml").read_text())
+def smallest(name: str = "test.yaml") -> dict[str, Any]:
+    """The configuration `config/test.yaml`, or another of its folder, with every path in the workspace."""
+    config = yaml.safe_load((ROOT / "config" / name).read_text())
     return config | {"data_root": "data", "dataset_root": "datasets", "results_root": "results"}

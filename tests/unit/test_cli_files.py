@@ -63,7 +63,7 @@ def test_check_knows_configurations_and_says_their_faults(
     assert "data set 'a' (simulate)" in capsys.readouterr().out
     Path("vitreous.yaml").write_text("datasets: {}\n")
     assert main(["check", "vitreous.yaml"]) == 1
-    assert "fault: datasets" in capsys.readouterr().out
+    assert "fault: (top): nothing is wanted" in capsys.readouterr().out
 
 
 def test_check_of_a_folder_that_is_no_data_set_is_a_fault(

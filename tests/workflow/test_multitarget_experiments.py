@@ -15,13 +15,13 @@ from vitreous.errors import SettingsError
 from vitreous.runtime.files import read_json
 
 TARGET = "multitarget_gaussian"
-FOLDER = "results/test/experiments/multitarget/gaussian"
+FOLDER = "results/test-multitarget/experiments/multitarget/gaussian"
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The smallest configuration with its experiment made."""
-    made = Workspace(tmp_path_factory.mktemp("multitarget"), smallest())
+    made = Workspace(tmp_path_factory.mktemp("multitarget"), smallest("test-multitarget.yaml"))
     run = made.run("--", TARGET)
     assert run.status == 0, run.text[-3000:]
     # two priors, two methods at two SNRs
@@ -35,7 +35,7 @@ def _methods(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_an_experiment_ends_in_a_table_of_every_method_at_every_snr(workspace: Workspace) -> None:
-    table = pd.read_csv(workspace.folder / "results/test/tables/multitarget_gaussian.csv")
+    table = pd.read_csv(workspace.folder / "results/test-multitarget/tables/multitarget_gaussian.csv")
     errors = table[table["metric"] == "error_aligned"]
     assert set(zip(errors["method"], errors["snr"], strict=True)) == {
         (method, snr) for method in ("published", "whole") for snr in (1.0, 10.0)
@@ -107,19 +107,16 @@ def test_the_published_protocol_is_the_values_that_it_stands_for(workspace: Work
     ],
 )
 def test_what_makes_no_sense_is_refused_with_its_place(change: Any, said: str) -> None:
-    config = smallest()
+    config = smallest("test-multitarget.yaml")
     change(config["experiments"]["multitarget"])
     with pytest.raises(SettingsError, match=said):
         validate(config)
 
 
 def test_a_configuration_may_hold_experiments_alone_but_not_nothing() -> None:
-    config = smallest()
-    for key in ("datasets", "matrix", "pickers", "engines"):
-        del config[key]
-    del config["models"]["picking"], config["experiments"]["picking"]
+    config = smallest("test-multitarget.yaml")
     assert Plan(validate(config)).multitarget.targets() == {
-        TARGET: [f"results/test/tables/multitarget_gaussian.{end}" for end in ("csv", "md")]
+        TARGET: [f"results/test-multitarget/tables/multitarget_gaussian.{end}" for end in ("csv", "md")]
     }
     del config["experiments"]
     with pytest.raises(SettingsError, match="nothing is wanted"):

@@ -18,6 +18,7 @@ Written from the models in `src/vitreous` by `make config-docs`; a test holds it
 |---|---|
 | `minimal.yaml` | the default: simulated micrographs and two real ones, minutes on two cores |
 | `test.yaml` | the smallest workflow, for tests: 4 x 512^2 |
+| `test-multitarget.yaml` | the smallest experiment on multi-target detection, for tests |
 | `shared-data.yaml` | ten micrographs of EMPIAR-10146 and eight of EMPIAR-10017 from a folder of yours |
 | `picking.yaml` | pickers, controls and rivals compared on two real sets and a simulated hard one |
 | `picking-development.yaml` | simulated sets on which pickers are tuned, of the kind of the hard ones |
