@@ -165,7 +165,9 @@ def test_a_table_holds_means_with_errors_over_targets(tried: Path, tmp_path: Pat
     assert row["high"] - row["value"] == pytest.approx(means.std(ddof=1) / math.sqrt(2))
     assert row["spread_kind"] == "standard error over targets"
     assert (row["paper"], row["method"], row["snr"]) == (1, "m0", 5.0)
-    assert table.loc["recovered", "value"] == 1 and table.loc["control_claimed", "n"] == 2
+    assert table.loc["recovered", "value"] == 1 and table.loc["control_grown", "n"] == 2
+    # no evidence was asked for, so nothing is said of claims
+    assert "claimed" not in table.index and "control_claimed" not in table.index
     assert json.loads((tmp_path / "facts.json").read_text()) == {"methods": {}, "recovered": 0.5}
 
 

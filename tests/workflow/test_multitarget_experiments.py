@@ -45,6 +45,9 @@ def test_an_experiment_ends_in_a_table_of_every_method_at_every_snr(workspace: W
     # known poses: the error falls as 1 / sqrt(SNR), the same noise being scaled
     assert known[1.0] / known[10.0] == pytest.approx(10**0.5, rel=1e-6)
     assert set(table["metric"]) >= {"control_grown", "control_claimed", "pose_recall", "recovered"}
+    # what asks for no evidence is not said to claim anything
+    claims = table[table["metric"].isin(["claimed", "control_claimed"])]
+    assert set(claims["method"]) == {"whole"}
 
 
 def test_a_control_of_noise_alone_grows_nothing(workspace: Workspace) -> None:

@@ -160,17 +160,25 @@ def gather_trials(
 def _summary(trials: pd.DataFrame, recovered: float) -> list[dict[str, Any]]:
     groups = trials["target"].to_numpy()
     values = {name: trials[name].to_numpy(dtype=float) for name in MEANS if name in trials}
+    if not _tested(trials):
+        values.pop("claimed", None)
     values["recovered"] = (trials["error_aligned"].to_numpy() < recovered).astype(float)
     return [_row(name, value, groups) for name, value in values.items() if np.isfinite(value).any()]
 
 
 def _of_controls(trials: pd.DataFrame) -> list[dict[str, Any]]:
     groups = trials["target"].to_numpy()
+    names = OF_CONTROLS if _tested(trials) else tuple(name for name in OF_CONTROLS if name != "claimed")
     return [
         _row(f"control_{name}", trials[name].to_numpy(dtype=float), groups)
-        for name in OF_CONTROLS
+        for name in names
         if len(trials) and np.isfinite(trials[name].to_numpy(dtype=float)).any()
     ]
+
+
+def _tested(trials: pd.DataFrame) -> bool:
+    """Whether the method asks for evidence; one that does not claims whatever it grows."""
+    return bool(np.isfinite(trials["log_evidence"].to_numpy(dtype=float)).any())
 
 
 def _row(metric: str, values: Any, groups: Any) -> dict[str, Any]:
