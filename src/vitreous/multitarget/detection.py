@@ -19,7 +19,7 @@ from vitreous.multitarget.starts import other_starts
 if TYPE_CHECKING:
     from vitreous.multitarget.priors.base import Prior
 
-# After a change of orientation the denoiser begins at less noise, and needs fewer iterations.
+# ASSUME: after a change of orientation the image is nearly right: less noise to begin with, fewer iterations.
 AGAIN = {"anneal_from": 0.6, "share": 0.4}
 Watch = Callable[[int, Tensor], None]
 
