@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -64,3 +65,9 @@ def test_block_from_json_with_strict_types_is_read() -> None:
     target = '{"name": "a", "map": "x.mrc", "diameter_A": 120}'
     text = '{"source": "simulate", "shape": [512, 512], "targets": [' + target + "]}"
     assert SimulateSettings.model_validate_json(text, strict=True).shape == (512, 512)
+
+
+def test_an_assembly_is_one_of_atoms() -> None:
+    with pytest.raises(ValidationError, match="an assembly is one of atoms"):
+        TargetSettings(name="a", phantom="d2", diameter_A=100, assembly="1")
+    assert TargetSettings(name="a", atoms=Path("a.cif"), diameter_A=100, assembly="1").assembly == "1"

@@ -2,6 +2,8 @@
 
 
 rule simulate_batch:
+    input:
+        lambda wc: plan.target_downloads(wc.dataset),
     output:
         batch=plan.dataset_file("batch-{batch}.star", source="simulate"),
         provenance=plan.dataset_file("batch-{batch}.provenance.json", source="simulate"),

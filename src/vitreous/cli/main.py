@@ -15,6 +15,7 @@ import typer
 from vitreous.cli import (
     clean,
     ctf,
+    data,
     doctor,
     extract,
     files,
@@ -68,6 +69,7 @@ def top(
 for family in (
     run,
     init,
+    data,
     report,
     clean,
     simulation,

@@ -115,7 +115,7 @@ def snakemake_command(
         command += ["--config", f"compute={{device: {device}}}"]
     if profile != "cluster":
         gpus = 0 if (device or run.config.compute.device) == "cpu" else gpu_count()
-        command += ["--resources", f"gpu={gpus}"]
+        command += ["--resources", f"gpu={gpus}", "downloads=1"]
     command += ["--snakefile", str(repository() / "Snakefile"), "--directory", str(run.directory)]
     # Last an option with one value, so that targets may follow.
     command += ["--profile", str(profile_folder(profile))]

@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterable, Iterator
 
 from vitreous.config.blocks import RESERVED
-from vitreous.config.faults import has_truth, unknown
+from vitreous.config.faults import has_truth, holds_micrographs, unknown, without_micrographs
 from vitreous.config.models import (
     Combination,
     Config,
-    LocalDataset,
     SimulatedDataset,
     TrainedPicker,
 )
@@ -47,7 +46,10 @@ def _combination(config: Config, place: str, entry: Combination) -> Iterator[str
         yield f"{place}: engines need particles; say `extract: true`"
     if entry.extract and not entry.pickers:
         yield f"{place}: extraction needs picks; name `pickers`"
+    yield from without_micrographs(config, f"{place}.datasets", entry.datasets)
     for dataset in entry.datasets if not absent else []:
+        if not holds_micrographs(config, dataset):
+            continue
         if "truth" in entry.pickers and not has_truth(config, dataset):
             yield f"{place}.pickers: dataset '{dataset}' has no coordinates to take as `truth`"
         if entry.engines and not config.datasets[dataset].targets:
@@ -61,9 +63,9 @@ def _combination(config: Config, place: str, entry: Combination) -> Iterator[str
 def _models(config: Config) -> Iterator[str]:
     for name, block in config.models.picking.items():
         if block.train is not None:
-            yield from unknown(
-                f"models.picking.{name}.train.datasets", block.train.datasets, config.datasets, "dataset"
-            )
+            place = f"models.picking.{name}.train.datasets"
+            yield from unknown(place, block.train.datasets, config.datasets, "dataset")
+            yield from without_micrographs(config, place, block.train.datasets)
     for name, picker in config.pickers.items():
         if not isinstance(picker, TrainedPicker):
             if type(picker).NEEDS_MODEL:
@@ -86,6 +88,8 @@ def _models(config: Config) -> Iterator[str]:
 
 
 def _datasets(config: Config) -> Iterator[str]:
+    for name in sorted(set(config.datasets) & set(config.downloads)):
+        yield f"downloads.{name}: a dataset has the same name"
     for name, dataset in config.datasets.items():
         if dataset.ctf is not None and dataset.ctf != "given":
             yield from unknown(f"datasets.{name}.ctf", [dataset.ctf], [*config.ctf, "given"], "CTF block")
@@ -113,7 +117,7 @@ def _box(config: Config, dataset: str) -> Iterator[str]:
     if not block.targets:
         yield f"datasets.{dataset}.targets: none, so no diameter for the box of its particles"
         return
-    if isinstance(block, LocalDataset) and block.trust == "header":
+    if getattr(block, "trust", None) == "header":
         return  # the pixel size is not known before the files are read
     diameter_A = max(target.diameter_A for target in block.targets)
     written_A = extraction.pixel_size_A or block.pixel_size_A

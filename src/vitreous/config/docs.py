@@ -20,14 +20,14 @@ Written from the models in `src/vitreous` by `make config-docs`; a test holds it
 | `test.yaml` | the smallest workflow, for tests: 4 x 512^2 |
 | `test-multitarget.yaml` | the smallest experiment on multi-target detection, for tests |
 | `shared-data.yaml` | ten micrographs of EMPIAR-10146 and eight of EMPIAR-10017 from a folder of yours |
+| `public-data.yaml` | EMPIAR-10017 fetched from CryoPPP in its small form, three pickers |
 | `picking.yaml` | pickers, controls and rivals compared on two real sets and a simulated hard one |
 | `picking-development.yaml` | simulated sets on which pickers are tuned, of the kind of the hard ones |
 | `pretrained.yaml` | the training of the model that comes along with `vitreous pick` |
 | `small.yaml` | simulated sets that separate good pickers from bad ones, at most an hour on two cores |
-| `picking.yaml` | pickers compared on two real sets and a simulated hard one |
-| `picking-development.yaml` | simulated sets on which pickers are tuned |
 | `multitarget.yaml` | multi-target detection: paper 001 and beyond, an hour on two cores |
-| `full.yaml` | the data sets and experiments of the papers |
+| `full.yaml` | the data sets of the papers, fetched, and their experiments |
+| `datasets.tsv` | the registry of public datasets: what is known of each (docs/datasets.md) |
 | `published.yaml` | the papers' numbers, shown beside ours in the report |
 
 Rules: an unknown key, a wrong type and a name that no block defines are refused before any job starts. YAML

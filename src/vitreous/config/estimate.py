@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from vitreous.config.fetch import expected_bytes, expected_micrographs
 from vitreous.config.hours import (
     GPU_GAIN,
     PRIOR,
@@ -13,7 +14,7 @@ from vitreous.config.hours import (
     training_gain,
     training_hours,
 )
-from vitreous.config.models import LocalDataset, SimulatedDataset
+from vitreous.config.models import FETCHED, LocalDataset, SimulatedDataset
 from vitreous.config.plan import Plan
 from vitreous.runtime.plural import plural
 
@@ -53,6 +54,8 @@ def _micrographs(plan: Plan, dataset: str) -> tuple[int, float]:
     if isinstance(block, SimulatedDataset):
         height, width = block.shape
         return block.micrographs, block.micrographs * height * width * BYTES_PER_PIXEL / 1e9
+    if isinstance(block, FETCHED):
+        return expected_micrographs(block) or 0, (expected_bytes(block) or 0) / 1e9
     assert isinstance(block, LocalDataset)
     if block.expected:
         return block.expected.micrographs, block.expected.gigabytes
@@ -67,8 +70,10 @@ def _pixels(plan: Plan, dataset: str) -> float:
 
 
 def _dataset_jobs(plan: Plan, dataset: str) -> Counter[str]:
-    batches = plan.batch_count(dataset)
-    if isinstance(plan.config.datasets[dataset], SimulatedDataset):
+    batches, kind = plan.batch_count(dataset), plan.fetched.kind(dataset)
+    if kind == "fetched":
+        return Counter(import_fetched=1, fetched_batch=batches)
+    if kind == "simulate":
         return Counter(simulate_batch=batches, collect_simulated=1)
     return Counter(import_local=1, local_batch=batches)
 
@@ -118,6 +123,8 @@ def count_jobs(plan: Plan) -> Counter[str]:
     pieces[("multitarget",)] = plan.multitarget.jobs(list(plan.multitarget.experiments) if shown else [])
     for piece in pieces.values():
         jobs.update(piece)
+    if records := plan.records():
+        jobs["fetch"] = len(records)
     return jobs
 
 

@@ -6,14 +6,16 @@ Every default stands here or in the settings of a room, once, with its source as
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from vitreous.config.blocks import Block, Name
 from vitreous.config.experiment_models import Experiments
 from vitreous.config.multitarget_models import PriorModel
-from vitreous.data.settings import LocalSettings
+from vitreous.data.download.settings import NetworkSettings
+from vitreous.data.fetch_settings import FetchSettings
+from vitreous.data.settings import CespedSettings, CryopppSettings, EmpiarSettings, LocalSettings
 from vitreous.metrics.settings import ComparisonSettings, EvaluationSettings
 from vitreous.picking.settings import PickerSettings
 from vitreous.reconstruction.settings import CtfSettings, EngineSettings, ExtractionSettings
@@ -28,14 +30,32 @@ class Expected(Block):
     gigabytes: float = Field(0.0, ge=0, description="size on disk, GB")
 
 
-class LocalDataset(LocalSettings):
-    """A folder of the user's own micrographs."""
+class Planned(BaseModel):
+    """What the plan wants to know of a dataset of files, and its import does not."""
 
     ctf: Name | None = Field(
         None, description="CTF block whose values go into extraction; `given` for the data's own"
     )
     batches: int | None = Field(None, ge=1, le=99, description="number of batches; default `compute.batches`")
-    expected: Expected | None = Field(None, description="size to plan with before the files are there")
+    expected: Expected | None = Field(
+        None, description="size to plan with before the files are there; of a public set that of the registry"
+    )
+
+
+class LocalDataset(Planned, LocalSettings):
+    """A folder of the user's own micrographs or particles."""
+
+
+class EmpiarDataset(Planned, EmpiarSettings):
+    """Micrographs of an EMPIAR entry, fetched; what is not given comes from the registry."""
+
+
+class CryopppDataset(Planned, CryopppSettings):
+    """Micrographs and picks of CryoPPP, fetched; what is not given comes from the registry."""
+
+
+class CespedDataset(Planned, CespedSettings):
+    """Particles of a CESPED entry with their poses, fetched."""
 
 
 class SimulatedDataset(SimulateSettings):
@@ -47,7 +67,11 @@ class SimulatedDataset(SimulateSettings):
     batches: int | None = Field(None, ge=1, le=99, description="number of batches; default `compute.batches`")
 
 
-DatasetBlock = Annotated[LocalDataset | SimulatedDataset, Field(discriminator="source")]
+FETCHED = (EmpiarDataset, CryopppDataset, CespedDataset)
+DatasetBlock = Annotated[
+    LocalDataset | EmpiarDataset | CryopppDataset | CespedDataset | SimulatedDataset,
+    Field(discriminator="source"),
+]
 
 
 class Training(Block):
@@ -132,6 +156,12 @@ class Config(Block):
     dataset_root: Path = Field(Path("resources/datasets"), description="where the standard form is laid down")
     results_root: Path = Field(Path("results"), description="where results go")
     datasets: dict[Name, DatasetBlock] = Field({}, description="the data")
+    downloads: dict[Name, FetchSettings] = Field(
+        {}, description="what else is fetched below `data_root`: maps, atoms, digits, records of Zenodo"
+    )
+    network: NetworkSettings = Field(
+        NetworkSettings(), description="how files are fetched; no edit of it reruns anything"
+    )
     ctf: dict[Name, CtfSettings] = Field({}, description="CTF estimators")
     models: Models = Field(Models(), description="trained models by room")
     pickers: dict[Name, PickerBlock] = Field({}, description="pickers")
@@ -148,8 +178,13 @@ class Config(Block):
     experiments: Experiments = Field(Experiments(), description="the experiments of the papers")
     compute: Compute = Field(Compute(), description="how jobs run")
 
+    def fetched(self) -> dict[str, Any]:
+        """Every block by name that is fetched from an archive."""
+        datasets = {name: block for name, block in self.datasets.items() if isinstance(block, FETCHED)}
+        return {**datasets, **self.downloads}
+
     @model_validator(mode="after")
     def _something_wanted(self) -> Config:
-        if not (self.matrix or self.comparisons or self.experiments.any_tables()):
-            raise ValueError("nothing is wanted; give `matrix`, `comparisons` or `experiments`")
+        if not (self.matrix or self.comparisons or self.experiments.any_tables() or self.fetched()):
+            raise ValueError("nothing is wanted; give `matrix`, `comparisons`, `experiments` or `downloads`")
         return self

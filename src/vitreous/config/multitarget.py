@@ -10,10 +10,12 @@ from typing import Any
 from vitreous.config import paths
 from vitreous.config.canonical import canonical
 from vitreous.config.faults import unknown
+from vitreous.config.fetch import FetchPlan
 from vitreous.config.models import Config
 from vitreous.config.multitarget_models import DetectionExperiment, DetectionMethod
 from vitreous.config.paths import Layout, alternatives
 from vitreous.multitarget.image_files import image_files, image_side, target_count
+from vitreous.multitarget.image_settings import MnistImages
 
 ROOM = "multitarget"
 TRIALS = f"experiments/{ROOM}/{{experiment}}/{{method}}/snr-{{snr}}"
@@ -29,6 +31,7 @@ class MultitargetPlan:
         self.config, self.layout = config, layout
         self.block = config.experiments.multitarget
         self.experiments = self.block.tables
+        self._fetch = FetchPlan(config, layout)
 
     # paths
 
@@ -103,6 +106,15 @@ class MultitargetPlan:
         }
         return Counter({rule: count for rule, count in jobs.items() if count})
 
+    def records(self, names: list[str]) -> set[str]:
+        """The records of the fetches that experiments and their priors wait for."""
+        images = {self.experiments[name].images for name in names}
+        methods = {method for name in names for method in self.experiments[name].methods}
+        priors = [self._prior_of(method) for method in methods]
+        models = [self.config.models.multitarget[prior[0]] for prior in priors if prior]
+        images |= {model.images for model in models if model.images}
+        return {record for name in images for record in self._fetched(name)}
+
     def work(self, experiment: str) -> Iterator[tuple[float, int, int]]:
         """Pixels of all measurements, rotations and iterations of each method at each SNR."""
         block = self.experiments[experiment]
@@ -165,12 +177,21 @@ class MultitargetPlan:
         """The files that a prior is trained on, as they are on disk now."""
         name = self.config.models.multitarget[model].images
         assert name is not None
-        return [str(path) for path in image_files(self.block.images[name], self.config.data_root)]
+        return self._image_files(name)
 
     def target_images(self, experiment: str) -> list[str]:
         """The files that an experiment's targets come from, as they are on disk now."""
-        settings = self.block.images[self.experiments[experiment].images]
-        return [str(path) for path in image_files(settings, self.config.data_root)]
+        return self._image_files(self.experiments[experiment].images)
+
+    def _image_files(self, name: str) -> list[str]:
+        """The files of a set of images; the record of the fetch where a download brings them."""
+        settings = self.block.images[name]
+        fetched = self._fetched(name)
+        return fetched or [str(path) for path in image_files(settings, self.config.data_root)]
+
+    def _fetched(self, name: str) -> list[str]:
+        settings = self.block.images[name]
+        return self._fetch.brings(settings.folder) if isinstance(settings, MnistImages) else []
 
     def prior_model(self, method: str) -> list[str]:
         """The prior's file that a method needs, if any."""

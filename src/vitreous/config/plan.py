@@ -11,7 +11,10 @@ from typing import Any
 from vitreous.config import paths
 from vitreous.config.blocks import NAME
 from vitreous.config.canonical import canonical
+from vitreous.config.faults import has_truth
+from vitreous.config.fetch import PLANNING_ONLY, FetchPlan
 from vitreous.config.models import (
+    FETCHED,
     Combination,
     Config,
     LocalDataset,
@@ -26,7 +29,6 @@ from vitreous.io.batches import batch_of
 
 # The papers' numbers, beside the configurations of the repository that this package is installed from.
 PUBLISHED = Path(__file__).resolve().parents[3] / "config" / "published.yaml"
-PLANNING_ONLY = ("ctf", "batches", "expected")
 OPTICS = ("pixel_size_A", "voltage_kv", "cs_mm", "amplitude_contrast", "contrast", "targets")
 
 
@@ -47,6 +49,7 @@ class Plan:
         self.layout = Layout(config.dataset_root, config.results_root / config.run)
         self.tables = Tables(config, self.layout)
         self.multitarget = MultitargetPlan(config, self.layout)
+        self.fetched = FetchPlan(config, self.layout)
         self.entries = [*config.matrix, *self.tables.entries()] if entries is None else list(entries)
         self.seed = config.seed
         self.report = f"{self.layout.run_folder}/report.html"
@@ -61,14 +64,13 @@ class Plan:
     # paths, as patterns
 
     def _of_source(self, source: str | None) -> str:
-        kinds = {"local": LocalDataset, "simulate": SimulatedDataset}
         if source is None:
             return "{dataset}"
-        names = [name for name, block in self.config.datasets.items() if isinstance(block, kinds[source])]
+        names = [name for name in self.config.datasets if self.fetched.kind(name) == source]
         return f"{{dataset,{alternatives(names)}}}"
 
     def dataset_file(self, name: str, source: str | None = None) -> str:
-        """A file of a dataset; `source` restricts the pattern to datasets of that source."""
+        """A file of a dataset; `source` restricts the pattern to datasets of that kind (FetchPlan.kind)."""
         return self.layout.dataset(name).replace("{dataset}", self._of_source(source))
 
     def picks(self, name: str, computed: bool | None = None) -> str:
@@ -132,6 +134,10 @@ class Plan:
             return []  # planned before the data are there; the import says so where they never come
         return [str(path) for path in local_files(block, root=root, coordinates=coordinates)]
 
+    def particle_files(self, dataset: str) -> list[str]:
+        """The particle file of a local dataset that holds no micrographs; none of a fetched one."""
+        return [] if dataset in self.fetched.blocks else self.local_files(dataset)
+
     def local_batch(self, dataset: str, batch: str) -> list[str]:
         """The stems of the micrographs of a local dataset that belong to a batch."""
         count = self.batch_count(dataset)
@@ -144,11 +150,29 @@ class Plan:
         assert isinstance(block, SimulatedDataset)
         return [index for index in range(block.micrographs) if batch_name(index % count, count) == batch]
 
+    def target_downloads(self, dataset: str) -> list[str]:
+        """The records of the downloads that bring the maps and atoms of a simulated dataset."""
+        block = self.config.datasets[dataset]
+        assert isinstance(block, SimulatedDataset)
+        files = [path for target in block.targets for path in (target.map, target.atoms) if path is not None]
+        return sorted({record for path in files for record in self.fetched.brings_file(path)})
+
+    def records(self) -> set[str]:
+        """The records of every fetch that a run waits for."""
+        shown = list(self.multitarget.experiments) if self.config.experiments.in_report else []
+        found = self.multitarget.records(shown)
+        for dataset in self.datasets_used():
+            simulated = isinstance(self.config.datasets[dataset], SimulatedDataset)
+            found |= set(self.target_downloads(dataset) if simulated else self.fetched.inputs(dataset))
+        return found
+
     # settings, each rule its own block
 
     def dataset_settings(self, dataset: str) -> dict[str, Any]:
         """What a local import needs, its folder below `data_root`."""
         block = self.config.datasets[dataset]
+        if isinstance(block, FETCHED):
+            return self.fetched.import_settings(dataset)
         settings = canonical(block, without=PLANNING_ONLY)
         if isinstance(block, LocalDataset):
             settings["folder"] = str(self.config.data_root / block.folder)
@@ -204,7 +228,8 @@ class Plan:
 
     def jobs_config(self) -> dict[str, Any]:
         """What jobs read beside their parameters; no edit of it reruns anything."""
-        return {"compute": self.config.compute.model_dump(mode="json")}
+        network = self.config.network.model_dump(mode="json")
+        return {"compute": self.config.compute.model_dump(mode="json"), "network": network}
 
     # what a rule reads that depends on settings
 
@@ -289,8 +314,7 @@ class Plan:
 
     def has_truth(self, dataset: str) -> bool:
         """Whether a dataset has reference picks."""
-        block = self.config.datasets[dataset]
-        return isinstance(block, SimulatedDataset) or bool(block.coordinates)
+        return has_truth(self.config, dataset)
 
     def datasets_used(self) -> set[str]:
         """Every dataset that a combination or a training names."""
@@ -327,7 +351,7 @@ class Plan:
 
     def targets(self) -> dict[str, list[str]]:
         """Targets of the workflow by name, with the files that each makes."""
-        return self.tables.targets() | self.multitarget.targets()
+        return self.tables.targets() | self.multitarget.targets() | self.fetched.targets()
 
     def run_facts(self) -> dict[str, Any]:
         """What the report says about the run itself."""

@@ -6,12 +6,13 @@ What is heavy is imported where it is used, since the Snakefile asks `local_file
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vitreous.data.fetch_record import FetchRecord
+from vitreous.data.placing import place_file
 from vitreous.data.settings import LocalSettings
 from vitreous.errors import InputError, StageError, VitreousError
 from vitreous.io.batches import batch_name, batch_of
@@ -37,7 +38,7 @@ def local_files(settings: LocalSettings, *, root: str | Path, coordinates: bool 
     if not folder.is_dir():
         raise InputError("folder not found", file=folder, todo="correct `folder` (relative to data_root)")
     files = _matching(folder, settings.micrographs, settings.exclude)
-    if not files:
+    if settings.micrographs and not files:
         found = ", ".join(settings.micrographs)
         raise InputError("no micrograph matches", file=folder, found=found, todo="correct `micrographs`")
     if coordinates:
@@ -56,8 +57,12 @@ def coordinate_files(settings: LocalSettings, *, root: str | Path) -> list[Path]
     return files
 
 
-def import_local(folder_out: str | Path, settings: LocalSettings, *, root: str | Path) -> None:
+def import_local(
+    folder_out: str | Path, settings: LocalSettings, *, root: str | Path, fetched: FetchRecord | None = None
+) -> None:
     """Lay a local folder down in standard form: dataset.json, micrographs.star, images, truth, manifest.
+
+    Of a folder that was `fetched` only the micrographs that its record names are taken.
 
     A micrograph that cannot be read is listed in failed.csv; what was checked and counted stands in
     dataset.json under `verified`. The same input gives the same bytes. Raises InputError for names, pixel
@@ -70,6 +75,7 @@ def import_local(folder_out: str | Path, settings: LocalSettings, *, root: str |
 
     folder_out = Path(folder_out)
     files = local_files(settings, root=root, coordinates=False)
+    files = fetched.only(files) if fetched else files
     index_by_key(str(path) for path in files)
     sources, shapes, failed = _read_headers(files, settings)
     pixel_size_A, verified = _pixel_size(sources, settings)
@@ -85,16 +91,21 @@ def import_local(folder_out: str | Path, settings: LocalSettings, *, root: str |
     picks, annotated = _picks(settings, root, shapes, sources, pixel_size_A, particles, verified)
     _place(folder_out / "micrographs", sources, settings.link)
     known = settings.model_dump(include=set(DatasetInfo.model_fields) - {"pixel_size_A", "source", "targets"})
+    if fetched:
+        verified |= fetched.doubts(settings)
     info = DatasetInfo(
         name=folder_out.name,
-        source=f"local folder {settings.folder}",
+        source=fetched.source if fetched else f"local folder {settings.folder}",
         pixel_size_A=pixel_size_A,
         targets=settings.targets,
         verified=verified,
         **known,
     )
     names = pd.DataFrame({"rlnMicrographName": pd.Series(list(sources), dtype="str")})
-    write_dataset(folder_out, info, names, picks=picks, annotated=annotated, particles=particles)
+    origins = {name: fetched.origin(path) for name, path in sources.items()} if fetched else None
+    write_dataset(
+        folder_out, info, names, picks=picks, annotated=annotated, particles=particles, origins=origins
+    )
     for index in range(settings.batches or 0):
         count = settings.batches or 0
         batch = [name for name, path in sources.items() if batch_of(path.stem, count) == index]
@@ -247,11 +258,4 @@ def _place(folder: Path, sources: Mapping[str, Path], link: bool) -> None:
         if old.name not in wanted:
             old.unlink()
     for name, path in wanted.items():
-        target = folder / name
-        if link and target.is_symlink() and target.readlink() == path:
-            continue
-        with atomic_path(target) as part:
-            if link:
-                part.symlink_to(path)
-            else:
-                shutil.copyfile(path, part)
+        place_file(folder / name, path, link=link)

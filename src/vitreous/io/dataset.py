@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pydantic import ValidationError
@@ -119,12 +119,14 @@ def write_dataset(
     picks: pd.DataFrame | None = None,
     annotated: Iterable[str] | None = None,
     particles: ParticleSet | None = None,
+    origins: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Write dataset.json, micrographs.star, truth/ and manifest of a folder that holds the images already.
 
     `micrographs` has rlnMicrographName (paths below the folder) and, where known, CTF columns; rlnOpticsGroup
-    is 1 where absent. `annotated` names the micrographs whose truth is complete; None says all. The same
-    content gives the same bytes. Raises InputError for a name given twice and picks of an unknown micrograph.
+    is 1 where absent. `annotated` names the micrographs whose truth is complete; None says all. `origins` go
+    into the manifest. The same content gives the same bytes. Raises InputError for a name given twice and
+    picks of an unknown micrograph.
     """
     folder = Path(folder)
     table = micrographs.copy()
@@ -150,7 +152,7 @@ def write_dataset(
         from vitreous.io.particles import write_particles
 
         write_particles(folder / "truth" / "particles.star", particles)
-    write_manifest(folder)
+    write_manifest(folder, origins)
 
 
 def optics_table(info: DatasetInfo, micrographs: pd.DataFrame) -> pd.DataFrame:
@@ -170,10 +172,12 @@ def optics_table(info: DatasetInfo, micrographs: pd.DataFrame) -> pd.DataFrame:
     return optics
 
 
-def write_manifest(folder: str | Path, urls: Mapping[str, str] | None = None) -> None:
+def write_manifest(folder: str | Path, origins: Mapping[str, Mapping[str, Any]] | None = None) -> None:
     """Write manifest.json: path, bytes and SHA-256 of every file of the dataset, and where it came from.
 
-    Batches, provenance and hidden files are no part of the dataset.
+    `origins` say of fetched files, by path, their url, date and licence, and `bytes` and `sha256` as they
+    were when fetched: a file that still has that size is not hashed again. Batches, provenance and hidden
+    files are no part of the dataset.
     """
     folder = Path(folder)
     skipped = ("manifest.json", "provenance.json")
@@ -183,8 +187,10 @@ def write_manifest(folder: str | Path, urls: Mapping[str, str] | None = None) ->
         hidden = any(part.startswith(".") or part.endswith(".work") for part in PurePosixPath(name).parts)
         if hidden or name in skipped or name.startswith("batch-") or not path.is_file():
             continue
-        entry = {"path": name, "bytes": path.stat().st_size, "sha256": sha256_file(path)}
-        files.append(entry | {"url": (urls or {}).get(name)})
+        origin, size = (origins or {}).get(name, {}), path.stat().st_size
+        sha256 = origin["sha256"] if origin.get("bytes") == size else sha256_file(path)
+        facts = {key: origin[key] for key in ("date", "licence") if origin.get(key)}
+        files.append({"path": name, "bytes": size, "sha256": sha256, "url": origin.get("url"), **facts})
     write_json(folder / "manifest.json", {"files": files})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import threading
@@ -14,6 +15,8 @@ from vitreous.errors import StageError
 
 HEARTBEAT_S = 10.0
 STALE_AFTER_S = 120.0
+WAIT_S = 0.5
+_log = logging.getLogger(__name__)
 
 
 def _start_time(pid: int) -> str:
@@ -27,9 +30,10 @@ def _start_time(pid: int) -> str:
 class Lock:
     """Exclusive use of a file name; made by exclusive creation, with host, pid and a heartbeat."""
 
-    def __init__(self, path: Path) -> None:
-        """Prepare the lock at `path`; nothing is created before it is entered."""
-        self.path = path
+    def __init__(self, path: Path, *, wait: bool = False) -> None:
+        """Prepare the lock at `path`; nothing is created before it is entered. `wait` for a living owner."""
+        self.path, self._wait = path, wait
+        self._said = False
         self._stop = threading.Event()
         self._beat = threading.Thread(target=self._heartbeat, daemon=True)
 
@@ -37,11 +41,12 @@ class Lock:
         """Take the lock; raises StageError where a living process holds it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         mine = {"host": socket.gethostname(), "pid": os.getpid(), "start": _start_time(os.getpid())}
-        for _ in range(3):
+        tries = 3
+        while tries:
             try:
                 handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
             except FileExistsError:
-                self._refuse_or_clear()
+                tries -= 0 if self._waited() else 1
                 continue
             try:
                 with os.fdopen(handle, "w") as text:
@@ -65,6 +70,20 @@ class Lock:
                 os.utime(self.path)
             except FileNotFoundError:
                 return
+
+    def _waited(self) -> bool:
+        """Clear a lock whose owner is gone; wait for one that is alive, or raise StageError."""
+        try:
+            self._refuse_or_clear()
+        except StageError as error:
+            if not self._wait:
+                raise
+            if not self._said:
+                _log.warning("waiting: %s", error)
+                self._said = True
+            time.sleep(WAIT_S)
+            return True
+        return False
 
     def _refuse_or_clear(self) -> None:
         """Remove a lock whose owner is gone; raise StageError where it is alive."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitreous.errors import InputError
+from vitreous.io.structures import read_assembly, read_structure
 from vitreous.physics.ctf import wavelength_A
 
 # h^2 / (2 pi m e): potential in volts of a scattering factor of 1 Å in a volume of 1 Å^3.
@@ -42,20 +43,13 @@ def interaction_rad_per_VA(voltage_kv: float) -> float:
     return float(2 * math.pi / (wavelength_A(voltage_kv) * voltage_kv * 1e3) * relativistic)
 
 
-def read_atoms(path: str | Path) -> Atoms:
+def read_atoms(path: str | Path, assembly: str | None = None) -> Atoms:
     """Heavy atoms of the first model of an mmCIF or PDB file (also .gz), in the file's frame.
 
-    Waters are left out, and of alternative conformers all but the first. Raises InputError.
+    With `assembly` those of the biological assembly of that name. Waters are left out, and of alternative
+    conformers all but the first. Raises InputError.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError("file not found", file=path)
-    try:
-        structure = gemmi.read_structure(str(path))
-    except (RuntimeError, ValueError) as error:
-        raise InputError(
-            "not a readable atom model", file=path, found=error, expected="mmCIF or PDB"
-        ) from error
+    structure = read_structure(path) if assembly is None else read_assembly(path, assembly)
     structure.remove_waters()
     structure.remove_alternative_conformations()
     structure.remove_hydrogens()

@@ -26,6 +26,9 @@ class TargetSettings(SettingsBlock):
     )
     map: Path | None = Field(None, description="map, MRC")
     atoms: Path | None = Field(None, description="atoms, mmCIF or PDB, also gzipped")
+    assembly: str | None = Field(
+        None, description="of atoms: the biological assembly of that name, built by the file's operators"
+    )
     diameter_A: float = Field(gt=10, description="longest extent; distance of neighbours is counted in it")
     symmetry: str | None = Field(default=None, description="of a map or of atoms; a phantom brings its own")
     count: float = Field(default=50.0, ge=0, description="mean number a micrograph (Poisson)")
@@ -40,6 +43,8 @@ class TargetSettings(SettingsBlock):
         given = [key for key in ("phantom", "map", "atoms") if getattr(self, key) is not None]
         if len(given) != 1:
             raise ValueError(f"target {self.name}: give one of phantom, map, atoms; found {given or 'none'}")
+        if self.assembly is not None and self.atoms is None:
+            raise ValueError(f"target {self.name}: an assembly is one of atoms")
         if self.phantom is None and self.elongation != 1:
             raise ValueError(f"target {self.name}: elongation is for phantoms only")
         if self.phantom == "o" and self.elongation != 1:

@@ -55,7 +55,7 @@ def make_target(settings: TargetSettings, pixel_size_A: float, box_px: int | Non
         )
         volume = potential(atoms, box, pixel_size_A)
     elif settings.atoms is not None:
-        volume = potential(centred(read_atoms(settings.atoms)), box, pixel_size_A)
+        volume = potential(centred(read_atoms(settings.atoms, settings.assembly)), box, pixel_size_A)
     else:
         volume = _map_in_volts(settings, box, pixel_size_A)
     if settings.phantom is None:

@@ -1,0 +1,69 @@
+"""What a configuration asks of an archive, found there and brought below `data_root`.
+
+A file that cannot be had stops no other; at the end all that failed are told.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from vitreous.data.download.client import Client
+from vitreous.data.download.manifest import Manifest
+from vitreous.data.download.remote import RemoteFile
+from vitreous.data.download.settings import NetworkSettings
+from vitreous.data.fetch_record import write_fetch_record
+from vitreous.data.fetch_settings import (
+    CespedFetch,
+    CryopppFetch,
+    EmdbFetch,
+    EmpiarFetch,
+    MnistFetch,
+    PdbFetch,
+    ZenodoFetch,
+)
+from vitreous.data.sources.micrographs import fetch_cryoppp, fetch_empiar
+from vitreous.data.sources.others import fetch_emdb, fetch_mnist, fetch_pdb, fetch_zenodo
+from vitreous.data.sources.particles import fetch_cesped
+from vitreous.data.sources.run import Got, Run
+from vitreous.errors import StageError
+from vitreous.runtime.plural import plural
+
+_log = logging.getLogger(__name__)
+
+_SOURCES: dict[type, Callable[[Run, Any], Got]] = {
+    EmpiarFetch: fetch_empiar, CryopppFetch: fetch_cryoppp, CespedFetch: fetch_cesped,
+    EmdbFetch: fetch_emdb, PdbFetch: fetch_pdb, MnistFetch: fetch_mnist, ZenodoFetch: fetch_zenodo,
+}  # fmt: skip
+
+
+def fetch(
+    settings: Any, root: str | Path, *, network: NetworkSettings, accept_changes: bool = False,
+    instead: Callable[[Sequence[RemoteFile]], None] | None = None,
+) -> Got:  # fmt: skip
+    """Fetch what one of the `FetchSettings` asks for into `root`/<folder_of(settings)>.
+
+    What is here already is not fetched again; with `instead` nothing is, and what is wanted goes there.
+    Raises InputError where the archive has no such thing, and StageError, after all that could be had is
+    here, where something is missing.
+    """
+    run = Run(Client(network), Path(root), accept_changes, instead)
+    got = _SOURCES[type(settings)](run, settings)
+    for note in got.notes:
+        _log.warning("%s", note)
+    if got.failed:
+        first = next(iter(got.failed.values()))
+        raise StageError(
+            f"{plural(len(got.failed), 'file')} could not be fetched, {len(got.paths)} are here",
+            file=got.folder, found=first, todo="run again: what is here is kept",
+        )  # fmt: skip
+    return got
+
+
+def write_record(path: str | Path, settings: Any, got: Got) -> None:
+    """Write what a fetch brought as JSON: its settings, the folder, its files with what the manifest says."""
+    records = Manifest(got.folder).records
+    found = [records[name] for name in got.paths if name in records]
+    write_fetch_record(path, settings, got.folder, found, got.notes)
