@@ -15,7 +15,9 @@ def damage(rng: random.Random, folder: Path, plan: Any) -> list[str]:
         _cut_a_part, _grow_a_part, _tear_the_manifest, _lose_the_manifest, _tear_a_note,
         _lose_a_file, _cut_a_file,
     ]  # fmt: skip
-    return rng.choice(kinds)(rng, folder, plan)
+    # what was written of a damaged archive is known by its notes alone
+    careful = [_cut_a_part, _grow_a_part, _lose_a_file, _cut_a_file]
+    return rng.choice(careful if plan.damaged else kinds)(rng, folder, plan)
 
 
 def _one(rng: random.Random, paths: list[Path]) -> Path | None:

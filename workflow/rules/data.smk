@@ -57,7 +57,7 @@ rule fetch:
         downloads=1,
     params:
         settings=lambda wc: plan.fetched.settings(wc.entry),
-        root=plan.fetched.root(),
+        root=lambda wc: plan.fetched.root(),
     message:
         "fetch {wildcards.entry}"
     script:

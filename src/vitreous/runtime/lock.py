@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -10,21 +11,27 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from vitreous.errors import StageError
 
 HEARTBEAT_S = 10.0
 STALE_AFTER_S = 120.0
 WAIT_S = 0.5
+CLEARING_S = 10.0
 _log = logging.getLogger(__name__)
 
 
 def _start_time(pid: int) -> str:
-    """When a process of this host began (kernel ticks), so that a reused pid is not mistaken for it."""
+    """When a process of this host began (kernel ticks), so that a reused pid is not mistaken for it.
+
+    Empty for one that is gone, also if nobody has asked for its exit status yet (a zombie).
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
         return ""
+    return "" if fields[0] in "ZX" else fields[19]
 
 
 class Lock:
@@ -87,20 +94,42 @@ class Lock:
 
     def _refuse_or_clear(self) -> None:
         """Remove a lock whose owner is gone; raise StageError where it is alive."""
+        found = self._owner()
+        if found is None:
+            time.sleep(0.1)
+            return
+        owner, age_s, gone = found
+        if not gone:
+            raise StageError(
+                "another process is making this result",
+                file=self.path,
+                found=f"process {owner.get('pid')} on {owner.get('host')}, alive {age_s:.0f} s ago",
+                todo="wait for it, or end it and run again",
+            )
+        # One at a time looks again and removes it, so that nobody removes the lock of who was quicker.
+        guard = self.path.with_name(f"{self.path.name}.clearing")
+        try:
+            os.close(os.open(guard, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        except FileExistsError:
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - guard.stat().st_mtime > CLEARING_S:  # of a process killed while it cleared
+                    guard.unlink()
+            time.sleep(0.02)
+            return
+        try:
+            again = self._owner()
+            if again is not None and again[2]:
+                self.path.unlink(missing_ok=True)
+        finally:
+            guard.unlink(missing_ok=True)
+
+    def _owner(self) -> tuple[dict[str, Any], float, bool] | None:
+        """Who holds the lock, seconds since its heartbeat, whether it is gone; None: no lock is there."""
         try:
             age_s = time.time() - self.path.stat().st_mtime
             owner = json.loads(self.path.read_text() or "{}")
         except (FileNotFoundError, json.JSONDecodeError):
-            time.sleep(0.1)
-            return
+            return None
         here = owner.get("host") == socket.gethostname()
-        gone = here and _start_time(owner.get("pid", 0)) != owner.get("start")
-        if gone or age_s > STALE_AFTER_S:
-            self.path.unlink(missing_ok=True)
-            return
-        raise StageError(
-            "another process is making this result",
-            file=self.path,
-            found=f"process {owner.get('pid')} on {owner.get('host')}, alive {age_s:.0f} s ago",
-            todo="wait for it, or end it and run again",
-        )
+        ended = here and _start_time(owner.get("pid", 0)) != owner.get("start")
+        return owner, age_s, bool(ended or age_s > STALE_AFTER_S)

@@ -1,4 +1,4 @@
-"""Checksums computed beside the reads, in a thread of their own (hashlib lets others run meanwhile)."""
+"""Checksums computed beside the reads, each in a thread of its own (hashlib lets others run meanwhile)."""
 
 from __future__ import annotations
 
@@ -12,43 +12,70 @@ _WAITING = 32  # chunks between reading and hashing
 _BLOCK = 1 << 20
 
 
+class _Lane:
+    """One hash object and the thread that feeds it."""
+
+    def __init__(self) -> None:
+        self.hash: Any = None
+        self._queue: queue.Queue[bytes | None] = queue.Queue(_WAITING)
+        self.thread = threading.Thread(target=self._work, daemon=True)
+        self.thread.start()
+
+    def put(self, chunk: bytes) -> None:
+        self._queue.put(chunk)
+
+    def settled(self) -> Any:
+        """The hash object, when all that was put has gone into it."""
+        self._queue.join()
+        return self.hash
+
+    def close(self) -> None:
+        self._queue.put(None)
+        self.thread.join()
+
+    def _work(self) -> None:
+        while (chunk := self._queue.get()) is not None:
+            self.hash.update(chunk)
+            self._queue.task_done()
+        self._queue.task_done()
+
+
 class Digester:
     """SHA-256 of a file as it grows, and of the piece that began at the last `mark` also another checksum."""
 
     def __init__(self) -> None:
-        """Starts the thread, which `close` ends."""
-        self._whole: Any = hashlib.sha256()
-        self._piece: Any = None
-        self._marked: tuple[Any, str | None] = (self._whole.copy(), None)
-        self._queue: queue.Queue[bytes | None] = queue.Queue(_WAITING)
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
+        """Starts threads, which `close` ends."""
+        self._whole, self._piece = _Lane(), _Lane()
+        self._marked: Any = hashlib.sha256()
+        self._algorithm: str | None = None
+        self.clear()
 
     def mark(self, algorithm: str | None) -> None:
         """A piece begins here; its own checksum is `algorithm`, where SHA-256 of the whole is not enough."""
-        self._queue.join()
-        self._marked = (self._whole.copy(), algorithm)
+        self._marked, self._algorithm = self._whole.settled().copy(), algorithm
         self.back()
 
     def back(self) -> None:
         """Forget what came since the mark."""
-        self._queue.join()
-        whole, algorithm = self._marked
-        self._whole = whole.copy()
-        self._piece = hashlib.new(algorithm, usedforsecurity=False) if algorithm else None
+        for lane in (self._whole, self._piece):
+            lane.settled()
+        self._whole.hash = self._marked.copy()
+        self._piece.hash = hashlib.new(self._algorithm, usedforsecurity=False) if self._algorithm else None
 
     def marked(self) -> str:
         """SHA-256 of everything before the mark, in hexadecimal."""
-        return str(self._marked[0].hexdigest())
+        return str(self._marked.hexdigest())
 
     def clear(self) -> None:
         """Forget everything."""
-        self._queue.join()
-        self._whole, self._piece = hashlib.sha256(), None
+        self._marked, self._algorithm = hashlib.sha256(), None
+        self.back()
 
     def update(self, chunk: bytes) -> None:
         """Hash a chunk, some time."""
-        self._queue.put(chunk)
+        self._whole.put(chunk)
+        if self._algorithm:
+            self._piece.put(chunk)
 
     def update_from(self, path: Path, first: int, last: int) -> None:
         """Hash the bytes `first` to `last` (exclusive) of a file."""
@@ -60,23 +87,14 @@ class Digester:
 
     def whole(self) -> str:
         """SHA-256 of everything, in hexadecimal."""
-        self._queue.join()
-        return str(self._whole.hexdigest())
+        return str(self._whole.settled().hexdigest())
 
     def piece(self) -> str | None:
         """The checksum of the piece, in hexadecimal."""
-        self._queue.join()
-        return None if self._piece is None else str(self._piece.hexdigest())
+        found = self._piece.settled()
+        return None if found is None else str(found.hexdigest())
 
     def close(self) -> None:
-        """End the thread."""
-        self._queue.put(None)
-        self._thread.join()
-
-    def _work(self) -> None:
-        while (chunk := self._queue.get()) is not None:
-            self._whole.update(chunk)
-            if self._piece is not None:
-                self._piece.update(chunk)
-            self._queue.task_done()
-        self._queue.task_done()
+        """End the threads."""
+        for lane in (self._whole, self._piece):
+            lane.close()

@@ -114,8 +114,9 @@ class Transfer:
             if found == (checksum or None) and sizes <= {size, None}:
                 self._write_note(index + 1, part.end, Validators(), part.hashes.whole())
                 return part.end
-            said = f"{piece.checksum and algorithm} {found}" if checksum else f"{size} bytes"
-            wanted = checksum or " and ".join(str(one) for one in sizes if one is not None)
+            said = f"{algorithm} {found}" if checksum else f"{size} bytes"
+            others = [f"{one} bytes" for one in sizes if one not in (None, size)]
+            wanted = checksum or " or ".join(others)
             _log.warning("%s: %s, expected %s", piece.url, said, wanted)
             part.cut(base)
             if said in seen:  # twice the same: it was not the network

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vitreous.data.download.batch import LOCK
 from vitreous.data.download.client import Client
-from vitreous.data.download.content import Wrong, verify
+from vitreous.data.download.content import Wrong
 from vitreous.data.download.disk import refuse_full_disk
 from vitreous.data.download.inflate import Inflater, Point, zlib_library
 from vitreous.data.download.manifest import NAME, Manifest, record_of
@@ -35,6 +35,10 @@ class Unpacked:
     written: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+
+
+class _Doubtful(Exception):
+    """Members that an earlier reading left are not those of the archive."""
 
 
 class Unpacking:
@@ -76,11 +80,12 @@ class Unpacking:
             outcome, missing = self._outcome(state)
             if not missing:
                 return outcome
-            state = State(self.url)
+            state = state.anew()
         size = self.client.size(self.url) or 0
         here = sum(record.bytes for record in self._manifest.records.values())
         need = max(size, self._unpacked_bytes) - here
         refuse_full_disk(max(0, need), self.folder, self.client.settings.keep_free_gb)
+        write_state(self.file, state)  # before there is a member, so that one without it is an old one
         with ByteProgress(size, 1) as progress:
             state = self._passes(state, progress)
             progress.file_done()
@@ -94,13 +99,15 @@ class Unpacking:
                 self._pass(state, progress)
                 return state
             except Changed as change:
-                trouble, state = f"it changes while it is fetched: {change}", State(self.url)
+                trouble, state = f"it changes while it is fetched: {change}", state.anew()
+            except _Doubtful:
+                trouble, state = "members of an earlier reading were wrong", state.anew()
             except Wrong as wrong:
                 trouble = str(wrong)
                 again = self._load() if attempt == 0 and "CRC" not in trouble else None
                 if again is None or again.done or again.point is None:
                     # what came before may be wrong unnoticed: everything is written anew
-                    again = State(self.url, suspect=True)
+                    again = state.anew(suspect=True)
                     write_state(self.file, again)
                 state = again
             finally:
@@ -143,8 +150,17 @@ class Unpacking:
             progress.add(len(chunk))
         inflater.close()
         tape.close()
+        self._refuse_doubtful(state)
         state.end()
         write_state(self.file, state)
+
+    def _refuse_doubtful(self, state: State) -> None:
+        """Remove members that an earlier, never verified reading left and this whole one has otherwise."""
+        for path in state.doubtful:
+            (self.folder / path).unlink(missing_ok=True)
+        self._manifest.drop(state.doubtful)
+        if state.doubtful:
+            raise _Doubtful
 
     # what becomes of a member
 
@@ -176,11 +192,11 @@ class Unpacking:
         if path in self._written or not target.exists():
             return self._write(path, member, state)
         if record is None:  # the user's, or of a fetch killed just before it was recorded
-            size = target.stat().st_size if target.is_file() else -1
-            return Compared(
-                sha256_file(target) if size == member.bytes else "", self._told(path, member, state)
-            )
-        if self._accept or state.suspect or not self._same_size(target, record.bytes):
+            sha256 = sha256_file(target) if _bytes(target) == member.bytes else ""
+            return Compared(sha256, self._told(path, member, state))
+        if self._accept or state.suspect or _bytes(target) != record.bytes:
+            return self._write(path, member, state)
+        if record.bytes != member.bytes and not state.verified:
             return self._write(path, member, state)
         if record.bytes != member.bytes:
             error = changed(target, f"{member.bytes} bytes", record.bytes)
@@ -190,7 +206,7 @@ class Unpacking:
 
     def _write(self, path: str, member: Member, state: State, done: int = 0) -> Written:
         record = self._manifest.records.get(path)
-        trusting = self._accept or state.suspect or path in self._written
+        trusting = self._accept or not state.verified or state.suspect or path in self._written
 
         def finished(sha256: str) -> None:
             self._sink = None
@@ -217,6 +233,8 @@ class Unpacking:
                 what = "a file of this name is here, was not fetched by us and is not the archive's"
                 error = InputError(what, file=target, todo="move it away, or fetch to another folder")
                 self._fail(state, member.name, error, "blocked")
+            elif not same and not state.verified:
+                state.doubtful.append(path)
             elif not same and record is not None:
                 self._fail(state, member.name, changed(target, f"SHA-256 {sha256}", record.sha256), "changed")
 
@@ -228,15 +246,14 @@ class Unpacking:
         if path is None or self._owners.get(path) != member.name:
             return
         target, record, done = self.folder / path, self._manifest.records.get(path), member.bytes - left
-        trusted = record is not None and not (state.suspect or self._accept)
-        if not (trusted and self._same_size(target, member.bytes)) and self._part_bytes(path) >= done:
+        has_part, rewritten = _bytes(part_of(target)) >= done, state.suspect or self._accept
+        if _bytes(target) == member.bytes and not (has_part and rewritten and record is not None):
+            # ended since, or compared from its beginning: go on comparing
+            sha256 = record.sha256 if record else sha256_file(target)
+            self._sink = Compared(sha256, self._told(path, member, state))
+            self._sink.read(target, done)
+        elif has_part:
             self._sink = self._write(path, member, state, done)
-        elif record is None and self._same_size(target, member.bytes):  # killed just before it was recorded
-            try:
-                verify(target, target.name)
-                self._record(path, member.bytes, sha256_file(target))
-            except Wrong as wrong:
-                self._fail(state, member.name, InputError("a damaged member", file=target, found=wrong))
 
     def _record(self, path: str, size: int, sha256: str) -> None:
         self._manifest.add(record_of(RemoteFile(path, (Piece(self.url),), self._licence), size, sha256))
@@ -256,32 +273,28 @@ class Unpacking:
         except InputError:
             return None
 
-    def _same_size(self, target: Path, size: int) -> bool:
-        return target.is_file() and target.stat().st_size == size
-
-    def _part_bytes(self, path: str) -> int:
-        part = part_of(self.folder / path)
-        return part.stat().st_size if part.exists() else -1
-
     def _load(self) -> State:
         """The state beside the data; a new one where it cannot be gone on with."""
         state = read_state(self.file, self.url)
+        if state is None:  # none but old members, if any
+            old = any(self.url in record.urls for record in self._manifest.records.values())
+            return State(self.url, verified=old)
         if state.done or state.point is None:
             return state
         try:
             tape, _ = Tape(lambda member: None, state.place), Point.restore(state.point)
             member = tape.member
         except (TypeError, ValueError, KeyError):  # damaged
-            return State(self.url, suspect=state.suspect)
+            return state.anew(suspect=state.suspect)
         path = None if member is None or member.oddity else self._path(member.name)
         if zlib_library() is None or self._outcome(state, member)[1]:
-            return State(self.url, suspect=state.suspect)
+            return state.anew(suspect=state.suspect)
         if member is None or path is None or member.name in state.failed:
             return state
-        done = member.bytes - tape.left
-        if self._part_bytes(path) >= done or self._same_size(self.folder / path, member.bytes):
+        target = self.folder / path
+        if _bytes(part_of(target)) >= member.bytes - tape.left or _bytes(target) == member.bytes:
             return state
-        return State(self.url, suspect=state.suspect)
+        return state.anew(suspect=state.suspect)
 
     def _outcome(self, state: State, begun: Member | None = None) -> tuple[Unpacked, bool]:
         """What became of the members so far, but for one that has begun; whether one is not here now."""
@@ -299,8 +312,13 @@ class Unpacking:
                 outcome.failed[name] = state.failed[name]
                 kind = state.mendable.get(name)
                 missing |= (kind == "changed" and self._accept) or (kind == "blocked" and not target.exists())
-            elif record is None or not self._same_size(target, record.bytes):
+            elif record is None or _bytes(target) != record.bytes:
                 missing = True
             else:
                 (outcome.written if path in self._written else outcome.kept).append(path)
         return outcome, missing
+
+
+def _bytes(path: Path) -> int:
+    """The size of a file; -1 where there is none."""
+    return path.stat().st_size if path.is_file() else -1

@@ -22,21 +22,28 @@ class State:
     seen: list[str] = field(default_factory=list)  # names of members
     failed: dict[str, str] = field(default_factory=dict)  # name -> why
     mendable: dict[str, str] = field(default_factory=dict)  # name -> "changed" or "blocked"
+    doubtful: list[str] = field(default_factory=list)  # paths here that differ from what is read now
     suspect: bool = False  # the archive proved damaged: nothing that was written of it is trusted
     done: bool = False
+    verified: bool = False  # it was read to its end once: only then is a member that differs a changed one
 
     def end(self) -> None:
         """The archive has been read to its end."""
-        self.point, self.place, self.tail, self.suspect, self.done = None, None, "", False, True
+        self.point, self.place, self.tail, self.suspect = None, None, "", False
+        self.done = self.verified = True
+
+    def anew(self, *, suspect: bool = False) -> State:
+        """The beginning of the archive again."""
+        return State(self.url, suspect=suspect, verified=self.verified)
 
 
-def read_state(file: Path, url: str) -> State:
-    """The state of one address; a new one where there is none or it is another's."""
+def read_state(file: Path, url: str) -> State | None:
+    """The state of one address; None where there is none or it is another's."""
     try:
         state = State(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        return State(url)
-    return state if state.url == url else State(url)
+        return None
+    return state if state.url == url else None
 
 
 def write_state(file: Path, state: State) -> None:
