@@ -110,6 +110,50 @@ def test_the_configuration_knows_the_point_groups_that_the_stages_know(name: str
     assert refused(lambda: parse(name)) == refused(lambda: validate(data))
 
 
+SAID: dict[str, tuple[dict[str, Any], str]] = {
+    "a key of another source": (
+        {"datasets": {"x": {"source": "cryoppp", "entry": "10017", "image_set": "sums"}}},
+        r"datasets\.x\.image_set: unknown key; known: .*\blite\b(?!.*expected_files)",
+    ),
+    "a key of another variant": (
+        {"pickers": {"x": {"variant": "blob", "checkpoint": 1}}},
+        r"pickers\.x\.checkpoint: unknown key; known: .*\bmin_distance\b(?!.*\bmodel\b)",
+    ),
+    "a key in a list of a tagged block": (
+        {"datasets": {"x": SIMULATED | {"targets": [TARGET | {"radius": 3}]}}},
+        r"datasets\.x\.targets\.0\.radius: unknown key; known: assembly, .*phantom",
+    ),
+    "a key that is nearly one": (
+        {"datasets": {"x": MINE | {"folderr": "a"}}},
+        r"datasets\.x\.folderr: unknown key; did you mean 'folder'",
+    ),
+    "no source": (
+        {"datasets": {"x": {"entry": 10017}}},
+        r"datasets\.x\.source: missing; expected one of 'local', 'empiar', 'cryoppp', 'cesped', 'simulate'$",
+    ),
+    "no variant further in": (
+        {"models": {"picking": {"x": {"settings": {}}}}},
+        r"models\.picking\.x\.settings\.variant: missing; expected one of 'blob', ",
+    ),
+    "a wrong source": (
+        {"downloads": {"x": {"source": "emd", "entry": "2660"}}},
+        r"downloads\.x\.source: found 'emd', expected one of 'empiar', 'cryoppp', ",
+    ),
+    "a number too small": (
+        {"compute": {"batches": 0}},
+        r"compute\.batches: found 0, expected greater than or equal to 1$",
+    ),
+    "a sentence of its own": ({"run": "A"}, r"run: found 'A'; string should match pattern"),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_a_wrong_block_is_told_with_the_keys_and_choices_that_stand_there(case: str) -> None:
+    data, message = SAID[case]
+    with pytest.raises(SettingsError, match=rf"^c\.yaml: {message}"):
+        validate(data, "c.yaml")
+
+
 NO_YAML = {
     "a folder": (None, "configuration cannot be read"),
     "binary": (b"run: a\0b\n", "not a text file"),

@@ -50,6 +50,46 @@ def test_a_file_that_is_refused_fails_at_once_and_the_others_come(
     assert [*again.fetched] == ["c.bin"] and len(again.kept) == 5 and len(archive.log) == 1
 
 
+def test_of_a_file_that_is_not_there_nothing_is_left(tmp_path: Path, archive: FakeArchive) -> None:
+    fetch_files([*files(archive, "a.bin", "none.bin")], tmp_path / "here", Client(quick()))
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == ["a.bin", "manifest.jsonl"]
+
+
+def test_a_file_that_was_begun_keeps_what_came_when_it_is_no_longer_there(
+    tmp_path: Path, archive: FakeArchive
+) -> None:
+    archive.add_fault("drop:20000", times=1)
+    archive.add_fault("status:404")
+    assert fetch_files(files(archive, "a.bin"), tmp_path / "here", Client(quick())).failed
+    assert (tmp_path / "here/.a.bin.part").stat().st_size == 20_000
+    archive.clear()
+    assert not fetch_files(files(archive, "a.bin"), tmp_path / "here", Client(quick())).failed
+    assert (tmp_path / "here/a.bin").read_bytes() == DATA["a.bin"]
+
+
+def test_a_marker_of_no_bytes_is_fetched_and_an_image_of_none_is_wrong(
+    tmp_path: Path, archive: FakeArchive
+) -> None:
+    for name in ("DONE", "notes.txt", "e.mrc"):
+        serve(tmp_path / "served", name, b"")
+    outcome = fetch_files(files(archive, "DONE", "notes.txt", "e.mrc"), tmp_path / "here", Client(quick()))
+    assert sorted(outcome.fetched) == ["DONE", "notes.txt"]
+    assert "an empty file" in str(outcome.failed["e.mrc"])
+    assert (tmp_path / "here/DONE").stat().st_size == 0 and not list((tmp_path / "here").glob(".*"))
+    (tmp_path / "here/manifest.jsonl").unlink()
+    again = fetch_files(files(archive, "DONE", "notes.txt"), tmp_path / "here", Client(quick()))
+    assert sorted(again.kept) == ["DONE", "notes.txt"]
+
+
+def test_an_answer_of_no_bytes_is_wrong_where_the_server_does_not_say_that_there_are_none(
+    tmp_path: Path, archive: FakeArchive
+) -> None:
+    serve(tmp_path / "served", "DONE", b"")
+    archive.add_fault("nolength")
+    outcome = fetch_files(files(archive, "DONE"), tmp_path / "here", Client(quick()))
+    assert "an empty file" in str(outcome.failed["DONE"])
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_what_a_server_asks_to_wait_is_waited(tmp_path: Path, archive: FakeArchive, status: int) -> None:
     archive.add_fault(f"status:{status},1", times=1)
@@ -144,6 +184,18 @@ def test_a_file_that_is_here_is_kept_and_one_that_was_cut_comes_again(
     outcome = fetch_files(files(archive, "a.bin", "b.bin"), here, Client(quick()))
     assert [*outcome.fetched] == ["a.bin"] and outcome.kept == ["b.bin"]
     assert (here / "a.bin").read_bytes() == DATA["a.bin"]
+
+
+def test_a_file_that_was_deleted_and_comes_again_the_same_leaves_its_record_as_it_was(
+    tmp_path: Path, archive: FakeArchive
+) -> None:
+    here = tmp_path / "here"
+    fetch_files(files(archive, "a.bin", "b.bin"), here, Client(quick()))
+    older = (here / "manifest.jsonl").read_text().replace('"date": "2', '"date": "1')
+    (here / "manifest.jsonl").write_text(older)
+    (here / "a.bin").unlink()
+    assert [*fetch_files(files(archive, "a.bin", "b.bin"), here, Client(quick())).fetched] == ["a.bin"]
+    assert (here / "manifest.jsonl").read_text() == older
 
 
 def test_a_file_that_changed_since_the_first_fetch_is_told_and_taken_only_when_asked(

@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from vitreous.data.download.client import Client
 from vitreous.data.download.manifest import Manifest
 from vitreous.data.download.unpack import Unpacking
 from vitreous.errors import InputError, StageError
+from vitreous.runtime.lock import Lock
 
 
 @pytest.fixture
@@ -267,6 +269,58 @@ def test_a_page_that_stays_in_place_of_the_archive_is_told(tmp_path: Path, archi
     archive.set_faults([{"fault": "status:404"}])
     with pytest.raises(InputError, match=r"set.tar.gz: not found on the server"):
         unpack(archive, tmp_path / "here")
+
+
+def test_of_an_archive_that_is_not_there_no_folder_is_left_but_one_that_was_there_stays(
+    tmp_path: Path, archive: FakeArchive
+) -> None:
+    archive.add_fault("status:404")
+    with pytest.raises(InputError, match=r"set\.tar\.gz: not found on the server"):
+        unpack(archive, tmp_path / "new/here")
+    assert not (tmp_path / "new").exists()
+    for folder, content in (("bare", ()), ("used", ("notes.txt",))):
+        (tmp_path / folder).mkdir()
+        for name in content:
+            (tmp_path / folder / name).touch()
+        with pytest.raises(InputError, match="not found on the server"):
+            unpack(archive, tmp_path / folder)
+        assert [path.name for path in (tmp_path / folder).iterdir()] == [*content]
+
+
+def test_who_waits_for_a_folder_that_is_tidied_away_gets_his_own_answer(
+    tmp_path: Path, archive: FakeArchive
+) -> None:
+    """Both find nothing; the folder of the first is gone when the second takes the lock."""
+    archive.add_fault("status:404")
+    said: list[str] = []
+
+    def try_it() -> None:
+        try:
+            unpack(archive, tmp_path / "here")
+        except InputError as error:
+            said.append(str(error))
+
+    threads = [threading.Thread(target=try_it) for _ in range(2)]
+    with Lock(tmp_path / "here/.fetch.lock"):
+        for thread in threads:
+            thread.start()
+        time.sleep(0.2)
+    for thread in threads:
+        thread.join()
+    assert len(said) == 2 and all("not found on the server" in one for one in said)
+
+
+def test_a_member_that_was_deleted_and_comes_again_the_same_leaves_its_record_as_it_was(
+    tmp_path: Path, archive: FakeArchive
+) -> None:
+    here = tmp_path / "here"
+    unpack(archive, here)
+    older = (here / "manifest.jsonl").read_text().replace('"date": "2', '"date": "1')
+    (here / "manifest.jsonl").write_text(older)
+    (here / "set/m1.mrc").unlink()
+    assert unpack(archive, here).written == ["set/m1.mrc"]
+    assert (here / "manifest.jsonl").read_text() == older
+    whole(here)
 
 
 def test_a_member_that_is_no_true_image_is_named_and_not_left_under_its_name(

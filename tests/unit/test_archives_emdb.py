@@ -174,3 +174,37 @@ def test_the_header_of_schema_3_is_taken_where_the_plain_one_is_older(client: Cl
 def test_a_missing_entry_is_refused(client: Client) -> None:
     with pytest.raises(InputError, match="not found on the server"):
         find_files(client, 2661, ["map"])
+
+
+@pytest.mark.parametrize("fault", ["html", "xml"])
+def test_a_page_in_place_of_the_header_is_asked_for_again(
+    archive: FakeArchive, tmp_path: Path, fault: str
+) -> None:
+    write(tmp_path, "header/emd-2660.xml", text=header())
+    archive.add_fault(fault, match="*/emd-2660.xml", times=2)
+    settings = {"mirrors": archive.mirrors, "tries": 3, "backoff_s": 0}
+    found = find_files(Client(NetworkSettings.model_validate(settings)), 2660, ["header"])
+    assert found.files[0].path == "header/emd-2660.xml" and len(archive.log) == 3
+
+
+@pytest.mark.parametrize(("fault", "said"), [("html", "an HTML page"), ("xml", "an error message")])
+def test_a_page_that_stays_in_place_of_the_header_is_told_and_no_other_header_is_asked_for(
+    archive: FakeArchive, client: Client, tmp_path: Path, fault: str, said: str
+) -> None:
+    write(tmp_path, "header/emd-2660.xml", text=header())
+    archive.add_fault(fault, match="*/emd-2660.xml")
+    with pytest.raises(InputError, match=rf"emd-2660\.xml: .*{said} in place of XML, 2 times in a row"):
+        find_files(client, 2660, ["header"])
+    assert not [request for request in archive.log if "-v30" in request.path]
+
+
+def test_a_header_that_is_only_there_under_the_newer_name_is_found(client: Client, tmp_path: Path) -> None:
+    write(tmp_path, "header/emd-2660-v30.xml", text=header())
+    assert find_files(client, 2660, ["header"]).files[0].path == "header/emd-2660-v30.xml"
+
+
+def test_a_damaged_header_leads_to_no_other_one(archive: FakeArchive, client: Client, tmp_path: Path) -> None:
+    write(tmp_path, "header/emd-2660.xml", text=header()[:-9])
+    write(tmp_path, "header/emd-2660-v30.xml", text=header())
+    with pytest.raises(InputError, match="not XML"):
+        find_files(client, 2660, ["header"])

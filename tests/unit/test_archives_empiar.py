@@ -123,8 +123,11 @@ def test_an_answer_that_is_no_entry_is_refused(data: Any) -> None:
         parse_entry(data, where="http://x")
 
 
-@pytest.mark.parametrize("directory", ["data/a b", "/data/a b", "/data/a b/", "data/a b/"])
-def test_directories_lose_their_slashes_and_keep_their_blanks(directory: str) -> None:
+@pytest.mark.parametrize(
+    "directory",
+    ["data/a b", "/data/a b", "/data/a b/", "data/a b/", "data//a b", "./data/a b/", "data/./a b"],
+)
+def test_directories_lose_their_slashes_and_dots_and_keep_their_blanks(directory: str) -> None:
     assert parsed({"directory": directory}).image_sets[0].directory == "data/a b"
 
 
@@ -190,6 +193,20 @@ def test_image_sets_that_share_a_folder_are_counted_together_and_told_apart_by_i
     found = find_files(client, 10017, image_set="mics", selection=Selection(include=["*.mrc"]))
     assert paths(found) == ["data/a.mrc"] and (found.listed, found.expected) == (2, 2)
     assert found.notes == ["the image sets mics, movies share data; `include` tells them apart"]
+
+
+def test_an_image_set_without_a_name_is_called_unnamed(client: Client, tmp_path: Path) -> None:
+    write(tmp_path, "data/a.mrc", "data/b.tif")
+    describe(tmp_path, micrographs(1), micrographs(1, "data", name=None, data_format="TIFF"))
+    found = find_files(client, 10017, image_set="mics", selection=Selection())
+    assert found.notes == ["the image sets mics, (unnamed) share data; `include` tells them apart"]
+
+
+def test_a_directory_may_be_written_in_several_ways(client: Client, tmp_path: Path) -> None:
+    write(tmp_path, "data/set1/a.mrc")
+    for given in ("data//set1", "./data/set1/"):
+        found = find_files(client, 10017, directory=given, selection=Selection())
+        assert paths(found) == ["data/set1/a.mrc"]
 
 
 def test_the_count_of_particles_is_not_taken_for_a_number_of_files(client: Client, tmp_path: Path) -> None:

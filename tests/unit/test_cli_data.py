@@ -35,7 +35,7 @@ def test_list_marks_what_nobody_verified_and_says_what_is_here(capsys: pytest.Ca
     row = next(line for line in said if line.startswith("empiar-10017 "))
     assert "1.77" in row and "2?" in row and "CC0" in row
     assert not [line for line in said if line.startswith("cesped")]
-    assert main(["data", "list", "--paper", "009"]) == 1
+    assert main(["data", "list", "--paper", "9"]) == 1
 
 
 def test_an_entry_is_fetched_sized_listed_and_checked(
@@ -79,7 +79,7 @@ def test_a_configuration_says_what_is_fetched_and_imported(
         (["data", "fetch"], "nothing to fetch is named"),
         (["data", "fetch", "empair-10017"], "no dataset of this name"),
         (["data", "fetch", "emdb-2660", "--count", "3"], "--count: not an option of emdb"),
-        (["data", "fetch", "emdb-2660", "--part", "skin"], "--parts: Input should be"),
+        (["data", "fetch", "emdb-2660", "--part", "skin"], "--part: expected 'map', 'half-maps' or"),
         (["data", "fetch", "mnist", "--mirror", "mnist"], "--mirror: not a mirror"),
         (["data", "fetch", "mnist", "--mirror", "mnist=ftp://x"], "expected an address with http"),
         (
@@ -142,3 +142,37 @@ def test_the_full_configuration_is_listed_without_a_network(capsys: pytest.Captu
     assert main(["data", "size", "--config", str(ROOT / "config/full.yaml")]) == 0
     said = capsys.readouterr().out
     assert "cesped-10166" in said and "empiar-10291" in said and "emdb-6840" in said
+
+
+def test_an_entry_that_fails_stops_no_other_and_is_named(
+    archive: FakeArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "data",
+        "fetch",
+        "emdb-9999",
+        "empiar-10017",
+        "--root",
+        str(tmp_path / "data"),
+        *mirrors(archive),
+    ]
+    assert main(words) == 1
+    said = capsys.readouterr()
+    assert "empiar-10017: 3 files in" in said.out and "emdb-9999: " in said.out
+    assert said.err.strip().splitlines()[-1].startswith("error: 1 dataset not complete (found emdb-9999)")
+
+
+def test_verify_fetches_again_what_is_damaged_and_nothing_else(
+    archive: FakeArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["data", "fetch", "empiar-10017", "--root", str(tmp_path / "data"), *mirrors(archive)]
+    assert main(words) == 0
+    damaged = tmp_path / "data/empiar/10017/data/grid square 0/mic_0.mrc"
+    good = damaged.read_bytes()
+    damaged.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    archive.clear_log()
+    assert main(words) == 0
+    assert not [one for one in archive.log if one.path.endswith(".mrc")], "sizes alone are looked at"
+    assert main([*words, "--verify"]) == 0
+    assert damaged.read_bytes() == good
+    assert [one.path.rsplit("/", 1)[1] for one in archive.log if one.path.endswith(".mrc")] == ["mic_0.mrc"]

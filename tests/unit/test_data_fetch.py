@@ -337,3 +337,50 @@ def test_a_member_that_is_refused_can_be_left_out(archive: FakeArchive, served: 
     assert not list(tmp_path.rglob("b.mrc"))
     got = fetched("cryoppp-10028", archive, tmp_path / "data", {"exclude": ["*/b.mrc"]})
     assert got.paths == ["micrographs/a.mrc"]
+
+
+def test_a_half_whose_record_is_missing_stops_no_other(
+    archive: FakeArchive, served: Path, tmp_path: Path
+) -> None:
+    stack = cesped_half(served, 8353634, 0)
+    with pytest.raises(StageError, match="records/8353702: not found"):
+        fetched("cesped-10166", archive, tmp_path, {"mask": False})
+    assert (tmp_path / "cesped/10166/particles_0.mrcs").read_bytes() == stack
+    assert (tmp_path / "cesped/10166/SUCCESSFUL_DOWNLOAD_8353634.txt").exists()
+
+
+def test_a_half_whose_borrowed_stack_is_missing_is_not_called_complete(
+    archive: FakeArchive, served: Path, tmp_path: Path
+) -> None:
+    cesped_half(served, 8387534, 0)
+    cesped_half(served, 11092025, 0)
+    (served / "zenodo/11092025/particles_0.mrcs").unlink()
+    archive.add_fault("status:404", match="*8387534/files/particles_0.mrcs*")
+    with pytest.raises(StageError, match="not found on the server"):
+        fetched("cesped-consensus-10648", archive, tmp_path, {"halves": [0], "mask": False})
+    assert not list((tmp_path / "cesped/consensus_10648").glob("SUCCESSFUL*"))
+    archive.clear()
+    fetched("cesped-consensus-10648", archive, tmp_path, {"halves": [0], "mask": False})
+    assert (tmp_path / "cesped/consensus_10648/SUCCESSFUL_DOWNLOAD_11092025.txt").exists()
+
+
+def test_endings_in_capitals_are_micrographs_and_what_is_left_out_is_named(
+    archive: FakeArchive, served: Path, tmp_path: Path
+) -> None:
+    from vitreous.data.local import import_local
+    from vitreous.data.settings import EmpiarSettings, ImportSettings, LocalSettings
+    from vitreous.io.dataset import Dataset
+
+    paths = empiar_entry(served)
+    paths[0].rename(paths[0].with_suffix(".MRC"))
+    shutil.copy(paths[1], paths[1].parent / "more.mrcs")
+    settings = settings_of_name("empiar-10017", {"expected_files": 3})
+    got = fetch(settings, tmp_path, network=network(archive))
+    write_record(tmp_path / "record.json", settings, got)
+    taken = EmpiarSettings.model_validate({"source": "empiar", "entry": "10017", "pixel_size_A": 2.0})
+    plain = taken.model_dump(include=set(ImportSettings.model_fields))
+    local = LocalSettings.model_validate({**plain, "folder": str(got.folder)})
+    import_local(tmp_path / "ds", local, root=".", fetched=read_fetch_record(tmp_path / "record.json"))
+    dataset = Dataset(tmp_path / "ds")
+    assert len(dataset.micrographs()) == 3
+    assert dataset.info.verified["left out"].endswith("not matched by `micrographs`: more.mrcs")

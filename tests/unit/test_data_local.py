@@ -297,3 +297,35 @@ def test_empiar_10017_lite_comes_in_as_jpg_with_cryoppp_picks(tmp_path: Path) ->
     wrong = given.model_copy(update={"flip_y": True})
     import_local(tmp_path / "ds", wrong, root=tmp_path)
     assert "FIT BETTER FLIPPED IN Y" in Dataset(tmp_path / "ds").info.verified["coordinates"]
+
+
+def test_a_dataset_is_never_written_over_its_own_source(folder: Path) -> None:
+    before = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    mine = folder / "mine"
+    (mine / "micrographs").mkdir()
+    for path in (mine / "mics").iterdir():
+        path.rename(mine / "micrographs" / path.name)
+    moved = {path: path.read_bytes() for path in sorted(mine.rglob("*")) if path.is_file()}
+    for given, out in (
+        (settings(micrographs="micrographs/*.mrc"), mine),
+        (settings(folder="mine/micrographs", micrographs="*.mrc", coordinates=[]), mine),
+        (settings(folder="mine/micrographs", micrographs="*.mrc", coordinates=[], link=False), mine),
+    ):
+        with pytest.raises(InputError, match="would be written over its own source"):
+            import_local(out, given, root=folder)
+    assert {path: path.read_bytes() for path in sorted(mine.rglob("*")) if path.is_file()} == moved
+    assert sorted(moved.values()) == sorted(before.values())
+
+
+def test_files_of_the_user_in_the_output_stay_and_one_in_the_way_is_told(folder: Path) -> None:
+    dataset = imported(folder)
+    (dataset.folder / "micrographs/notes.txt").write_text("mine")
+    (folder / "mine/mics/c.mrc").unlink()
+    imported(folder)
+    assert not (dataset.folder / "micrographs/c.mrc").is_symlink()
+    assert (dataset.folder / "micrographs/notes.txt").read_text() == "mine"
+    write_image(folder / "mine/mics/d.mrc", micrograph(4)[0], 2.0)
+    (dataset.folder / "micrographs/d.mrc").write_text("also mine")
+    with pytest.raises(InputError, match="a file that no import placed is in the way"):
+        imported(folder)
+    assert (dataset.folder / "micrographs/d.mrc").read_text() == "also mine"

@@ -125,3 +125,19 @@ def test_halves_of_other_optics_keep_them_and_halves_of_other_symmetry_are_refus
         import_halves(tmp_path / "ds", tmp_path / "e", [0, 1], INFO)
     with pytest.raises(InputError, match="no half of the entry is here"):
         import_halves(tmp_path / "ds", tmp_path / "nothing", [0, 1], INFO)
+
+
+def test_stacks_are_never_replaced_by_links_to_themselves(tmp_path: Path) -> None:
+    star = job(tmp_path / "mine", {"particles/a.mrcs": 2})
+    before = (tmp_path / "mine/particles/a.mrcs").read_bytes(), star.read_bytes()
+    with pytest.raises(InputError, match="would be written over its own source"):
+        import_particles(tmp_path / "mine", star, INFO)
+    assert ((tmp_path / "mine/particles/a.mrcs").read_bytes(), star.read_bytes()) == before
+
+
+def test_a_stack_that_is_no_longer_wanted_goes(tmp_path: Path) -> None:
+    half(tmp_path / "e", 0)
+    half(tmp_path / "e", 1)
+    import_halves(tmp_path / "ds", tmp_path / "e", [0, 1], INFO)
+    import_halves(tmp_path / "ds", tmp_path / "e", [0], INFO)
+    assert [path.name for path in (tmp_path / "ds/particles").iterdir()] == ["particles_0.mrcs"]

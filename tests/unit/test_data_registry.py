@@ -14,6 +14,7 @@ from vitreous.data.fetch_settings import (
     EmdbFetch,
     EmpiarFetch,
     MnistFetch,
+    fetch_key,
     folder_of,
 )
 from vitreous.data.names import settings_of_name
@@ -139,3 +140,41 @@ def test_settings_and_registry_import_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("EMD-2660", "emdb/EMD-2660"), ("emd_2660", "emdb/EMD-2660"), ("emdb-EMD-2660", "emdb/EMD-2660"),
+        ("EMPIAR_10017", "empiar/10017"), ("cryoppp-10389a", "cryoppp/10389A"), ("pdb-7A4M", "pdb"),
+        ("CESPED-test", "cesped/TEST"), ("cesped-10647", "cesped/10648"), ("MNIST", "mnist"),
+    ],
+)  # fmt: skip
+def test_names_are_taken_as_people_write_them(name: str, folder: str) -> None:
+    assert folder_of(settings_of_name(name)) == folder
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("10017", "did you mean empiar-10017"), ("7a4m", "did you mean pdb-7a4m"),
+        ("zenodo-abc", "expected e.g. 7934683"), ("mnist-1", "no dataset of this name"),
+        ("cesped-1", "expected e.g. 10166"), ("empiar-../x", "expected e.g. 10017"),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_none_is_told_with_one_that_is(name: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        settings_of_name(name)
+
+
+def test_a_fetch_is_named_after_what_is_chosen_and_not_after_what_it_is_called() -> None:
+    some, more = (fetch_key(EmpiarFetch(entry="10017", count=count)) for count in (2, 5))
+    assert some != more and some.startswith("empiar-10017-") and more.startswith("empiar-10017-")
+    assert fetch_key(EmpiarFetch(entry="EMPIAR-10017", count=2)) == some
+    assert fetch_key(CryopppFetch(entry="10017")) != fetch_key(CryopppFetch(entry="10017", lite=True))
+
+
+def test_an_entry_with_the_archive_s_name_before_it_finds_its_registry() -> None:
+    taken = EmpiarSettings.model_validate({"source": "empiar", "entry": "EMPIAR-10017"})
+    assert taken.accession == "EMPIAR-10017" and taken.pixel_size_A == 1.77
+    assert "data/**/*.[mM][rR][cC]" in taken.micrographs and "*gain*" in taken.exclude

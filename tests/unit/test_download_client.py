@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import json
+import logging
 import os
 import socket
 import stat
@@ -55,6 +57,22 @@ def test_failures_in_a_row_are_counted_and_a_new_byte_forgives_them() -> None:
         InputError, match=r"http://a/b: cannot be fetched \(found cut, 3 times in a row\); run"
     ):
         patience.wait(Transient("cut"))
+
+
+@pytest.mark.parametrize(("seconds", "level"), [(4.0, logging.INFO), (1.9, logging.DEBUG)])
+def test_a_wait_is_told_with_host_reason_and_number_of_the_try_where_a_user_would_notice_it(
+    caplog: pytest.LogCaptureFixture, seconds: float, level: int
+) -> None:
+    stop = threading.Event()
+    stop.set()
+    patience = Patience(NetworkSettings(tries=8), "https://me:secret@here.example:8/a", stop)
+    with caplog.at_level(logging.DEBUG), contextlib.suppress(StageError):
+        patience.wait(Transient("503 Service Unavailable", seconds))
+    with caplog.at_level(logging.DEBUG), contextlib.suppress(StageError):
+        patience.wait(Transient("503 Service Unavailable", seconds))
+    said = [(record.levelno, record.getMessage()) for record in caplog.records]
+    text = f"waiting {seconds:.0f} s for here.example (503 Service Unavailable), try {{}} of 8"
+    assert said == [(level, text.format(2)), (level, text.format(3))]
 
 
 def test_a_wait_ends_when_the_fetch_is_stopped() -> None:

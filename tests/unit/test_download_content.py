@@ -10,7 +10,7 @@ import pytest
 from served_files import mrc, noise
 
 from vitreous.data.download import disk
-from vitreous.data.download.content import Wrong, refuse_pages, suffix_of, verify
+from vitreous.data.download.content import Wrong, plain_xml, refuse_pages, suffix_of, verify
 from vitreous.data.download.disk import refuse_full_disk
 from vitreous.data.download.remote import Piece, RemoteFile, refuse_climbing, single
 from vitreous.data.download.stream import Validators
@@ -152,3 +152,30 @@ def test_two_answers_are_of_one_file_where_nothing_that_both_say_differs(
 def test_what_a_later_answer_does_not_say_is_remembered() -> None:
     assert A.updated(Validators()) == A
     assert A.updated(Validators('"b"', None, 11)) == Validators('"b"', "Mon", 11)
+
+
+@pytest.mark.parametrize("name", ["DONE", "a.txt", "a.csv", "a.box"])
+def test_a_file_whose_ending_promises_nothing_may_be_empty_where_the_archive_says_so(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "part").touch()
+    verify(tmp_path / "part", name, said_empty=True)
+    with pytest.raises(Wrong, match="an empty file"):
+        verify(tmp_path / "part", name)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.mrc", "a.mrcs.chunk_0", "a.map.gz", "a.tif", "a.png", "a.xml", "a.json", "a.star"]
+)
+def test_a_file_whose_ending_promises_something_is_never_empty(tmp_path: Path, name: str) -> None:
+    (tmp_path / "part").touch()
+    with pytest.raises(Wrong, match="an empty file"):
+        verify(tmp_path / "part", name, said_empty=True)
+
+
+def test_an_xml_document_passes_and_a_page_or_an_error_in_its_place_is_wrong() -> None:
+    for text in ("<emd/>", '\ufeff <?xml version="1.0"?>\n<emd><error/></emd>'):
+        assert plain_xml(text) == text
+    for text, said in ((HTML.decode(), "HTML page"), (XML.decode(), "error message"), ("busy", "something")):
+        with pytest.raises(Wrong, match=f"{said}.* in place of XML"):
+            plain_xml(text)

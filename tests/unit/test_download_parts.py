@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,6 +139,35 @@ def test_lines_of_other_things_are_passed_over(tmp_path: Path) -> None:
     assert manifest.records == {}
     manifest.add(record("a"))
     assert (tmp_path / "manifest.jsonl").read_text().count("\n") == 1
+
+
+def test_lines_that_cannot_be_read_are_told_once_with_the_file_and_how_many(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Manifest(tmp_path).add(record("a"))
+    with (tmp_path / "manifest.jsonl").open("a") as handle:
+        handle.write("[1]\nnull\n")
+    with caplog.at_level(logging.WARNING):
+        assert list(Manifest(tmp_path).records) == list(Manifest(tmp_path).records) == ["a"]
+    (said,) = (one.getMessage() for one in caplog.records)
+    assert said == f"{tmp_path}/manifest.jsonl: 2 lines cannot be read, and nothing is known of their files"
+
+
+def test_a_file_that_came_again_unchanged_keeps_its_date_and_leaves_the_manifest_alone(
+    tmp_path: Path,
+) -> None:
+    first = replace(record("a"), date="2020-01-01T00:00:00Z")
+    Manifest(tmp_path).add(first)
+    before = (tmp_path / "manifest.jsonl").read_bytes()
+    Manifest(tmp_path).add(record("a"))
+    assert (tmp_path / "manifest.jsonl").read_bytes() == before
+    Manifest(tmp_path).add(replace(record("a"), licence="CC0"))
+    kept = Manifest(tmp_path).records["a"]
+    assert (kept.date, kept.licence) == (first.date, "CC0")
+    for other in ({"bytes": 2}, {"sha256": "1" * 64}, {"urls": ("http://b/a",)}):
+        Manifest(tmp_path).add(replace(record("a"), **other))
+        assert Manifest(tmp_path).records["a"].date != first.date, other
+        Manifest(tmp_path).add(first)
 
 
 # members

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,3 +77,35 @@ def test_movies_constant_and_broken_images_are_refused(tmp_path: Path) -> None:
         assert check_file(tmp_path / name).faults or name == "movie.mrc"
     with pytest.raises(InputError, match="4 frames"):
         micrograph_shape(tmp_path / "movie.mrc")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [{}, {"photometric": "minisblack"}, {"imagej": True}, {"photometric": "minisblack", "truncate": True}],
+)
+def test_a_tiff_of_several_frames_is_refused_as_a_movie_by_its_shape_already(
+    tmp_path: Path, form: dict[str, Any]
+) -> None:
+    path = tmp_path / "movie.tif"
+    frames = np.random.default_rng(0).normal(size=(4, 6, 9)).astype(np.float32)
+    with warnings.catch_warnings():  # tifffile would rather be told that these are no colours
+        warnings.simplefilter("ignore", DeprecationWarning)
+        tifffile.imwrite(path, frames, **form)
+    for read in (micrograph_shape, read_micrograph):
+        with pytest.raises(
+            InputError, match=r"a movie or stack.*found 4 frames, expected 1.*sums are needed"
+        ):
+            read(path)
+
+
+def test_a_cut_tiff_is_a_damaged_image_by_its_shape_already(tmp_path: Path) -> None:
+    (tmp_path / "cut.tif").write_bytes(b"II*\0\x08\0\0\0\x01")
+    for read in (micrograph_shape, read_micrograph):
+        with pytest.raises(InputError, match="damaged image"):
+            read(tmp_path / "cut.tif")
+
+
+def test_the_shape_of_a_tiff_of_three_channels_is_height_and_width(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "m.tif", np.repeat(GREY[..., None], 3, axis=2), photometric="rgb")
+    assert micrograph_shape(tmp_path / "m.tif") == (6, 9)
+    assert np.array_equal(read_micrograph(tmp_path / "m.tif"), GREY)

@@ -104,7 +104,7 @@ def test_a_fetch_that_fails_keeps_what_is_here_and_the_next_run_goes_on(
 ) -> None:
     space = Workspace(tmp_path / "run", config(archive))
     archive.add_fault("status:404", match="*mic_2.mrc")
-    failed = space.run("--", "data/fetched/falcon.json")
+    failed = space.run("--", "fetch_falcon")
     assert failed.status != 0 and "mic_2.mrc: not found on the server" in failed.text
     assert "Traceback" not in failed.text
     archive.clear()
@@ -149,3 +149,38 @@ def test_atoms_of_a_simulated_set_and_digits_are_fetched_before_they_are_used(
     assert planned.status == 0, planned.text[-3000:]
     assert planned.jobs["fetch"] == 2
     assert f"plan from nothing: {sum(planned.jobs.values())} jobs" in planned.text
+
+
+def test_a_configuration_of_data_alone_fetches_and_imports_all_of_it(
+    archive: FakeArchive, tmp_path: Path
+) -> None:
+    plain = {key: value for key, value in config(archive).items() if key not in ("pickers", "matrix")}
+    space = Workspace(tmp_path / "run", plain)
+    planned = space.run("-n")
+    assert planned.status == 0, planned.text[-3000:]
+    assert f"plan from nothing: {sum(planned.jobs.values())} jobs" in planned.text
+    done = space.run()
+    assert done.status == 0, done.text[-3000:]
+    assert done.jobs["fetch"] == 4 and done.jobs["import_fetched"] == 2 and done.jobs["import_particles"] == 1
+    assert (space.folder / "results/fetching/report.html").exists()
+
+
+def test_another_choice_is_another_fetch_and_files_that_change_are_checked_again(
+    archive: FakeArchive, tmp_path: Path
+) -> None:
+    plain = config(archive)
+    plain["matrix"], plain["datasets"] = [], {"falcon": plain["datasets"]["falcon"]}
+    del plain["downloads"]
+    space = Workspace(tmp_path / "run", plain)
+    assert space.run("--", "data_import", "data_check").status == 0
+    space.edit(lambda edited: edited["datasets"]["falcon"].update(count=3))
+    more = space.run("--", "data_import")
+    assert more.jobs["fetch"] == 1 and len(Dataset(space.folder / "datasets/falcon").micrographs()) == 3
+    space.edit(lambda edited: edited["datasets"]["falcon"].update(count=2))
+    fewer = space.run("--", "data_import")
+    assert fewer.jobs["fetch"] == 0 and len(Dataset(space.folder / "datasets/falcon").micrographs()) == 2
+    assert "Nothing to be done" in space.run("--", "data_check").text
+    gone = space.folder / "data/empiar/10017/data/grid square 0/mic_0.mrc"
+    gone.unlink()
+    failed = space.run("--", "data_check")
+    assert failed.status != 0 and "mic_0.mrc: missing" in failed.text

@@ -33,7 +33,10 @@ WRONG: dict[str, tuple[Edit, str]] = {
         lambda c: c["compute"].update(device="tpu"),
         "compute.device: found 'tpu', expected 'auto'",
     ),
-    "a wrong variant": (lambda c: c["pickers"]["log"].update(variant="blub"), "pickers.log: found"),
+    "a wrong variant": (
+        lambda c: c["pickers"]["log"].update(variant="blub"),
+        "pickers.log.variant: found 'blub', expected one of 'blob', ",
+    ),
     "a float for a count": (
         lambda c: c["datasets"]["simulated"].update(micrographs=2.5),
         "simulated.micrographs",

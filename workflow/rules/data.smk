@@ -49,17 +49,17 @@ rule fetch:
     output:
         plan.fetched.record(),
     log:
-        plan.log("fetch/{entry}.log"),
+        plan.log("fetch/{fetch}.log"),
     localrule: True
     conda:
         "../../envs/data.yaml"
     resources:
         downloads=1,
     params:
-        settings=lambda wc: plan.fetched.settings(wc.entry),
+        settings=lambda wc: plan.fetched.settings(wc.fetch),
         root=lambda wc: plan.fetched.root(),
     message:
-        "fetch {wildcards.entry}"
+        "fetch {wildcards.fetch}"
     script:
         "../scripts/fetch.py"
 
@@ -76,6 +76,8 @@ rule check_fetched:
     resources:
         mem_mb=lambda wc, attempt: 500 * attempt,
         runtime=lambda wc, attempt: 240 * attempt,
+    params:
+        stamp=lambda wc: plan.fetched.file_stamp(wc.entry),
     message:
         "hold the files of {wildcards.entry} against their checksums"
     script:

@@ -10,11 +10,12 @@ import typer
 from vitreous.cli import data_import
 from vitreous.cli.clean import spoken_size
 from vitreous.cli.examples import COMMAND_SETTINGS, examples
-from vitreous.errors import SettingsError, StageError
+from vitreous.errors import InputError, SettingsError, StageError
 from vitreous.runtime.plural import plural
 
 if TYPE_CHECKING:
     from vitreous.data.download.settings import NetworkSettings
+    from vitreous.data.registry import Entry
 
 Names = Annotated[
     list[str] | None,
@@ -24,6 +25,10 @@ Root = Annotated[Path, typer.Option(help="Folder below which archives' entries l
 Configuration = Annotated[
     Path | None, typer.Option("--config", help="Take what this configuration fetches; names choose from it.")
 ]
+Mirror = Annotated[
+    list[str] | None, typer.Option(help="ARCHIVE=URL: a base address instead of the archive's own.")
+]
+Contact = Annotated[str | None, typer.Option(help="An address of yours that servers see.")]
 DEFAULT_ROOT = Path("resources")
 
 app = typer.Typer(
@@ -55,8 +60,10 @@ def register(top: typer.Typer) -> None:
 
 
 def list_(
-    paper: Annotated[str | None, typer.Option(help="Only what this paper uses: 000 to 004.")] = None,
-    archive: Annotated[str | None, typer.Option(help="Only this archive: empiar, cesped, emdb …")] = None,
+    paper: Annotated[int | None, typer.Option(min=0, help="Only what this paper uses: 0 to 4.")] = None,
+    archive: Annotated[
+        str | None, typer.Option(help="Only this archive: empiar, cryoppp, cesped, emdb, pdb …")
+    ] = None,
     root: Root = DEFAULT_ROOT,
 ) -> None:
     """Show the registry: what is known of each dataset, and what of it is here.
@@ -68,10 +75,12 @@ def list_(
     entries = [
         one
         for one in read_registry().values()
-        if (paper is None or paper in one.papers) and (archive is None or archive == one.archive)
+        if (paper is None or f"{paper:03d}" in one.papers) and _is_of(one, archive)
     ]
     if not entries:
-        raise SettingsError("nothing in the registry fits", found=f"--paper {paper} --archive {archive}")
+        asked = {"--paper": paper, "--archive": archive}
+        found = " ".join(f"{option} {value}" for option, value in asked.items() if value is not None)
+        raise SettingsError("nothing in the registry fits", found=found)
     optics = ("pixel_size_A", "voltage_kv", "cs_mm")
     columns = (*optics, "diameter_px", "symmetry", "micrographs", "licence", "papers")
     rows: list[tuple[str, ...]] = [("name", "kind", "here", *columns, "title")]
@@ -86,6 +95,8 @@ def size(
     ask: Annotated[bool, typer.Option("--ask", help="Ask the archive, instead of the registry.")] = False,
     root: Root = DEFAULT_ROOT,
     config: Configuration = None,
+    mirror: Mirror = None,
+    contact: Contact = None,
 ) -> None:
     """Say how large datasets are, how much of that is here, and how much room the disk has."""
     import shutil
@@ -93,18 +104,23 @@ def size(
     from vitreous.data.check import here_bytes
     from vitreous.data.fetch_settings import folder_of
 
-    wanted, root, network = _wanted(names, {}, root, config, {})
+    changes = {"mirrors": _mirrors(mirror), "contact": contact}
+    wanted, root, network = _wanted(names, {}, root, config, changes)
+    if ask:
+        _log_to_terminal()
     rows: list[tuple[str, ...]] = [("name", "bytes", "here", "folder")]
-    total = 0
+    total, unknown = 0, 0
     for name, settings in wanted.items():
         count = _asked_bytes(settings, root, network) if ask else _known_bytes(settings)
         folder = root / folder_of(settings)
         total += count or 0
+        unknown += count is None
         rows.append((name, "not known" if count is None else spoken_size(count),
                      spoken_size(here_bytes(folder)), str(folder)))  # fmt: skip
     _print_table(rows)
     place = root if root.exists() else Path(".")
-    print(f"{spoken_size(total)} in all; {spoken_size(shutil.disk_usage(place).free)} free")
+    more = f", and {plural(unknown, 'size')} not known" if unknown else ""
+    print(f"{spoken_size(total)} in all{more}; {spoken_size(shutil.disk_usage(place).free)} free")
 
 
 def fetch(
@@ -127,14 +143,15 @@ def fetch(
         list[int] | None, typer.Option(min=0, max=1, help="CESPED: this half set only, 0 or 1.")
     ] = None,
     part: Annotated[list[str] | None, typer.Option(help="EMDB: only this: map, half-maps or masks.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read what is here first, and fetch again what is damaged.")
+    ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Never connect.")] = False,
-    mirror: Annotated[
-        list[str] | None, typer.Option(help="ARCHIVE=URL: a base address instead of the archive's own.")
-    ] = None,
+    mirror: Mirror = None,
     connections: Annotated[
         int | None, typer.Option(min=1, max=32, help="Files fetched at a time from one host.")
     ] = None,
-    contact: Annotated[str | None, typer.Option(help="An address of yours that servers see.")] = None,
+    contact: Contact = None,
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Take files that have changed at their source.")
     ] = False,
@@ -145,8 +162,9 @@ def fetch(
     manifest.jsonl of its folder.
     """
     from vitreous.data.download.settings import NetworkSettings
+    from vitreous.data.fetch import drop_damaged, write_record
     from vitreous.data.fetch import fetch as fetch_entry
-    from vitreous.data.fetch import write_record
+    from vitreous.data.fetch_settings import fetch_key
 
     options = {
         "image_set": image_set, "directory": directory, "include": include, "exclude": exclude,
@@ -165,14 +183,16 @@ def fetch(
     failed = []
     for name, settings in wanted.items():
         try:
+            if verify:
+                drop_damaged(settings, root)
             got = fetch_entry(settings, root, network=network, accept_changes=accept_changes)
-        except StageError as error:
+        except (StageError, InputError) as error:
             if len(wanted) == 1 or "disk" in error.what:
                 raise
             print(f"{name}: {error}")
             failed.append(name)
             continue
-        write_record(root / "fetched" / f"{name}.json", settings, got)
+        write_record(root / "fetched" / f"{fetch_key(settings)}.json", settings, got)
         print(f"{name}: {plural(len(got.paths), 'file')} in {got.folder}")
     if failed:
         raise StageError(f"{plural(len(failed), 'dataset')} not complete", found=", ".join(failed),
@@ -251,14 +271,25 @@ def _asked_bytes(settings: Any, root: Path, network: NetworkSettings) -> int | N
     return asked_bytes(settings, root, network)
 
 
+def _is_of(entry: Entry, archive: str | None) -> bool:
+    """Whether an entry is of an archive; CryoPPP has a part of EMPIAR's."""
+    wanted = (archive or entry.archive).lower()
+    return entry.cryoppp_micrographs is not None if wanted == "cryoppp" else wanted == entry.archive
+
+
 def _here(name: str, root: Path) -> str:
+    """What of an entry is here: `yes` after a finished fetch, `part`, or that CryoPPP's form of it is."""
     from vitreous.data.check import here_bytes
-    from vitreous.data.fetch_settings import folder_of
+    from vitreous.data.fetch_settings import fetch_slug, folder_of
     from vitreous.data.names import settings_of_name
 
-    if (root / "fetched" / f"{name}.json").exists():
-        return "yes"
-    return "begun" if here_bytes(root / folder_of(settings_of_name(name))) else "-"
+    settings = settings_of_name(name)
+    slugs = {"yes": fetch_slug(settings)}
+    if settings.source == "empiar":
+        slugs |= {"CryoPPP": f"cryoppp-{settings.entry}", "lite": f"cryoppp_lite-{settings.entry}"}
+    found = [word for word, slug in slugs.items() if any((root / "fetched").glob(f"{slug}-????????.json"))]
+    begun = here_bytes(root / folder_of(settings)) if settings.source != "pdb" else 0
+    return ", ".join(found) or ("part" if begun else "-")
 
 
 def _log_to_terminal() -> None:

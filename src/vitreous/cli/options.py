@@ -81,9 +81,8 @@ def settings_of(kind: type[M], values: Mapping[str, Any]) -> M:
         return kind.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        name = "--" + "-".join(str(part) for part in first["loc"] if not isinstance(part, int)).replace(
-            "_", "-"
-        )
+        words = [str(part) for part in first["loc"] if isinstance(part, str) and part != "[key]"]
+        name = "--" + "-".join(words[:2]).replace("_", "-").replace("mirrors-", "mirror ")
         what = str((first.get("ctx") or {}).get("error", first["msg"]))
         found = None if first["type"] == "value_error" else repr(first.get("input"))
         raise SettingsError(what, place=name if first["loc"] else None, found=found) from error

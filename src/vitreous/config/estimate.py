@@ -71,6 +71,10 @@ def _pixels(plan: Plan, dataset: str) -> float:
 
 def _dataset_jobs(plan: Plan, dataset: str) -> Counter[str]:
     batches, kind = plan.batch_count(dataset), plan.fetched.kind(dataset)
+    if kind == "particles" or (kind != "simulate" and not plan.computes()):
+        return Counter(
+            {{"local": "import_local", "fetched": "import_fetched"}.get(kind, "import_particles"): 1}
+        )
     if kind == "fetched":
         return Counter(import_fetched=1, fetched_batch=batches)
     if kind == "simulate":

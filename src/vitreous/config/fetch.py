@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +17,15 @@ from vitreous.config.models import (
 )
 from vitreous.config.paths import Layout, alternatives
 from vitreous.data import sizes
-from vitreous.data.fetch_settings import CespedFetch, CryopppFetch, EmpiarFetch, folder_of
+from vitreous.data.fetch_record import read_fetch_record
+from vitreous.data.fetch_settings import (
+    CespedFetch,
+    CryopppFetch,
+    EmpiarFetch,
+    PdbFetch,
+    fetch_key,
+    folder_of,
+)
 from vitreous.data.settings import ImportSettings
 
 PLANNING_ONLY = ("ctf", "batches", "expected")
@@ -30,6 +40,7 @@ class FetchPlan:
         """Lay it out; nothing is read from disk before a rule asks."""
         self.config, self.layout = config, layout
         self.blocks = config.fetched()
+        self.by_key = {fetch_key(fetch_part(block)): name for name, block in self.blocks.items()}
 
     def kind(self, dataset: str) -> Kind:
         """How a dataset gets into the standard form."""
@@ -43,9 +54,13 @@ class FetchPlan:
     # paths
 
     def record(self, name: str | None = None) -> str:
-        """The record of a fetch; without a name as a pattern with the wildcard `entry`."""
-        entry = f"{{entry,{alternatives(self.blocks)}}}" if name is None else name
-        return f"{self.config.data_root}/fetched/{entry}.json"
+        """The record of a block's fetch; without a name as a pattern with the wildcard `fetch`.
+
+        Its name says what is fetched and holds a hash of everything that was chosen, so that another choice,
+        or another block of the same name, is another record.
+        """
+        key = alternatives(self.by_key) if name is None else fetch_key(fetch_part(self.blocks[name]))
+        return f"{self.config.data_root}/fetched/{key if name else f'{{fetch,{key}}}'}.json"
 
     def checked(self, name: str | None = None) -> str:
         """The table of a check of fetched files; without a name as a pattern."""
@@ -58,9 +73,9 @@ class FetchPlan:
 
     # settings
 
-    def settings(self, name: str) -> dict[str, Any]:
-        """What the fetch of a block needs; what its import needs reruns no fetch."""
-        return canonical(fetch_part(self.blocks[name]))
+    def settings(self, key: str) -> dict[str, Any]:
+        """What the fetch with that record needs; what an import needs reruns no fetch."""
+        return canonical(fetch_part(self.blocks[self.by_key[key]]))
 
     def root(self) -> str:
         """Where archives' folders lie."""
@@ -86,16 +101,30 @@ class FetchPlan:
         return {"index": int(batch.split("-", 1)[0]) - 1, "count": count}
 
     def brings(self, folder: str) -> list[str]:
-        """The records of the downloads that fill a folder below `data_root`."""
-        filled = {name: folder_of(block) for name, block in self.config.downloads.items()}
-        return [self.record(name) for name, place in filled.items() if place == folder]
+        """The records of the downloads that fill a folder, given relative to `data_root` or as it is."""
+        root = self.config.data_root
+        wanted = os.path.normpath(root / folder)
+        places = {name: root / folder_of(block) for name, block in self.config.downloads.items()}
+        return [self.record(name) for name, place in places.items() if os.path.normpath(place) == wanted]
 
     def brings_file(self, path: Path) -> list[str]:
-        """The records of the downloads in whose folder below `data_root` a file lies."""
-        filled = {
-            name: self.config.data_root / folder_of(block) for name, block in self.config.downloads.items()
-        }
-        return [self.record(name) for name, folder in filled.items() if path.is_relative_to(folder)]
+        """The records of the downloads that bring a file, by its folder; of the PDB by its name."""
+        found = []
+        for name, block in self.config.downloads.items():
+            place = self.config.data_root / folder_of(block)
+            own = f"{block.entry}.cif.gz" if isinstance(block, PdbFetch) else ""
+            if path.is_relative_to(place) and path.name.endswith(own):
+                found.append(self.record(name))
+        return found
+
+    def file_stamp(self, name: str) -> str:
+        """A hash of what lies where a fetch put its files: paths, sizes and times as they are now."""
+        record = Path(self.record(name))
+        if not record.exists():
+            return ""
+        found = read_fetch_record(record)
+        stats = [(path, _stat(found.folder / path)) for path in sorted(found.files)]
+        return hashlib.sha256(repr(stats).encode()).hexdigest()[:16]
 
     # what there is
 
@@ -129,7 +158,16 @@ class FetchPlan:
             "data_fetch": [self.record(name) for name in self.blocks],
             "data_check": [self.checked(name) for name in self.blocks],
             "data_import": imported,
+            **{f"fetch_{name.replace('-', '_')}": [self.record(name)] for name in self.blocks},
         }
+
+
+def _stat(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
 
 
 def fetch_part(block: Any) -> Any:

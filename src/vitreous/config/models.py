@@ -185,6 +185,7 @@ class Config(Block):
 
     @model_validator(mode="after")
     def _something_wanted(self) -> Config:
-        if not (self.matrix or self.comparisons or self.experiments.any_tables() or self.fetched()):
-            raise ValueError("nothing is wanted; give `matrix`, `comparisons`, `experiments` or `downloads`")
+        wanted = self.matrix or self.comparisons or self.experiments.any_tables()
+        if not (wanted or self.datasets or self.downloads):
+            raise ValueError("nothing is wanted; give `datasets`, `downloads` or `experiments`")
         return self

@@ -161,6 +161,8 @@ class Plan:
         """The records of every fetch that a run waits for."""
         shown = list(self.multitarget.experiments) if self.config.experiments.in_report else []
         found = self.multitarget.records(shown)
+        if not self.computes():
+            found |= {self.fetched.record(name) for name in self.config.downloads}
         for dataset in self.datasets_used():
             simulated = isinstance(self.config.datasets[dataset], SimulatedDataset)
             found |= set(self.target_downloads(dataset) if simulated else self.fetched.inputs(dataset))
@@ -316,8 +318,15 @@ class Plan:
         """Whether a dataset has reference picks."""
         return has_truth(self.config, dataset)
 
+    def computes(self) -> bool:
+        """Whether anything is wanted beside the data."""
+        shown = self.config.experiments.in_report and self.multitarget.experiments
+        return bool(self.entries or self.config.comparisons or self.tables.experiments or shown)
+
     def datasets_used(self) -> set[str]:
-        """Every dataset that a combination or a training names."""
+        """Every dataset that a combination or a training names; all of them where nothing is computed."""
+        if not self.computes():
+            return set(self.config.datasets)
         models = {model for model, _seed in self.models_trained("picking")}
         trained = [self.config.models.picking[model].train for model in models]
         named = [name for train in trained if train for name in train.datasets]
@@ -327,6 +336,8 @@ class Plan:
     def _wanted(self) -> Iterator[str]:
         for dataset in sorted(self.datasets_used()):
             yield f"{self.layout.dataset_root}/{dataset}/dataset.json"
+        if not self.computes():
+            yield from (self.fetched.record(name) for name in self.config.downloads)
         for dataset, ctf in sorted(self.ctf_scored()):
             yield self.ctf("scores.csv").format(dataset=dataset, ctf=ctf)
         for entry, dataset, denoiser, picker in self.combinations():

@@ -13,7 +13,7 @@ from vitreous.runtime.files import sha256_file
 from vitreous.runtime.plural import plural
 from vitreous.runtime.progress import progress
 
-GOOD = "good"
+GOOD, MISSING = "good", "missing"
 
 
 def check_fetched(record: FetchRecord) -> list[tuple[str, int, str]]:
@@ -40,7 +40,7 @@ def _check(folder: Path, known: Iterable[dict[str, Any]]) -> list[tuple[str, int
 
 def _state(path: Path, known: dict[str, Any]) -> str:
     if not path.exists():
-        return "missing"
+        return MISSING
     size = path.stat().st_size
     if size != known["bytes"]:
         return f"{size} bytes, {known['bytes']} were fetched"
@@ -52,7 +52,7 @@ def refuse_damaged(rows: Sequence[tuple[str, int, str]], place: str | Path) -> N
     bad = [(path, state) for path, _, state in rows if state != GOOD]
     if bad:
         what = f"{len(bad)} of {plural(len(rows), 'file')} missing or damaged"
-        todo = "remove what is damaged and fetch again: only that is fetched"
+        todo = "fetch again with `--verify` (vitreous data fetch): only what is not good is fetched"
         raise StageError(what, file=place, found=f"{bad[0][0]}: {bad[0][1]}", todo=todo)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from vitreous.data.check import GOOD, MISSING, check_folder
 from vitreous.data.download.client import Client
 from vitreous.data.download.manifest import Manifest
 from vitreous.data.download.remote import RemoteFile
@@ -23,11 +24,12 @@ from vitreous.data.fetch_settings import (
     MnistFetch,
     PdbFetch,
     ZenodoFetch,
+    folder_of,
 )
 from vitreous.data.sources.micrographs import fetch_cryoppp, fetch_empiar
 from vitreous.data.sources.others import fetch_emdb, fetch_mnist, fetch_pdb, fetch_zenodo
 from vitreous.data.sources.particles import fetch_cesped
-from vitreous.data.sources.run import Got, Run
+from vitreous.data.sources.run import LISTING, Got, Run
 from vitreous.errors import StageError
 from vitreous.runtime.plural import plural
 
@@ -54,12 +56,32 @@ def fetch(
     for note in got.notes:
         _log.warning("%s", note)
     if got.failed:
-        first = next(iter(got.failed.values()))
-        raise StageError(
-            f"{plural(len(got.failed), 'file')} could not be fetched, {len(got.paths)} are here",
-            file=got.folder, found=first, todo="run again: what is here is kept",
-        )  # fmt: skip
+        _refuse(got)
     return got
+
+
+def drop_damaged(settings: Any, root: str | Path) -> list[str]:
+    """Remove the fetched files of an entry that are no longer what they were; a fetch brings them again.
+
+    Every file is read. Returns their paths below the entry's folder.
+    """
+    folder = Path(root) / folder_of(settings)
+    if not Manifest(folder).records:
+        return []
+    damaged = [path for path, _, state in check_folder(folder) if state not in (GOOD, MISSING)]
+    for path in damaged:
+        _log.warning("%s: damaged, fetched again", folder / path)
+        (folder / path).unlink()
+    return damaged
+
+
+def _refuse(got: Got) -> None:
+    """Raise StageError that counts the files that failed and shows the first."""
+    first = next(iter(got.failed.values()))
+    count = sum(path != LISTING for path in got.failed)
+    what = f"{plural(count, 'file')} could not be fetched" if count else "the listing is short"
+    todo = "run again: what is here is kept"
+    raise StageError(f"{what}, {len(got.paths)} are here", file=got.folder, found=first, todo=todo)
 
 
 def write_record(path: str | Path, settings: Any, got: Got) -> None:

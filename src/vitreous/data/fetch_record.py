@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from vitreous.data.registry import find_entry
 from vitreous.errors import InputError
 from vitreous.runtime.files import read_json, write_json
+from vitreous.runtime.plural import plural
 
 if TYPE_CHECKING:
     from vitreous.data.download.manifest import Record
 
 _NAMES = {"empiar": "EMPIAR", "cryoppp": "CryoPPP", "cesped": "CESPED", "emdb": "EMDB", "pdb": "PDB"}
+_IMAGES = (".mrc", ".mrcs", ".tif", ".tiff", ".jpg", ".png", ".eer")
 _NAMES |= {"mnist": "MNIST", "zenodo": "Zenodo"}
 
 
@@ -43,6 +45,17 @@ class FetchRecord:
             found, todo = f"{len(known)} files, none among them", "fetch again, or correct `micrographs`"
             raise InputError("no micrograph was fetched", file=self.folder, found=found, todo=todo)
         return kept
+
+    def left_out(self, taken: Iterable[Path]) -> dict[str, str]:
+        """How many of the fetched images were not taken as micrographs, in words; empty where all were."""
+        images = {self.folder / path for path in self.files if path.lower().endswith(_IMAGES)} - set(taken)
+        if not images:
+            return {}
+        names = ", ".join(sorted(path.name for path in images)[:3])
+        more = ", …" if len(images) > 3 else ""
+        return {
+            "left out": f"{plural(len(images), 'fetched image')} not matched by `micrographs`: {names}{more}"
+        }
 
     def origin(self, path: Path) -> dict[str, Any]:
         """What the manifest says of a file: url, bytes, sha256, date, licence; or nothing."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitreous.data.fetch_record import FetchRecord
-from vitreous.data.placing import place_file
+from vitreous.data.placing import place_files, refuse_own_folder
 from vitreous.data.settings import LocalSettings
 from vitreous.errors import InputError, StageError, VitreousError
 from vitreous.io.batches import batch_name, batch_of
@@ -62,12 +62,11 @@ def import_local(
 ) -> None:
     """Lay a local folder down in standard form: dataset.json, micrographs.star, images, truth, manifest.
 
-    Of a folder that was `fetched` only the micrographs that its record names are taken.
-
-    A micrograph that cannot be read is listed in failed.csv; what was checked and counted stands in
-    dataset.json under `verified`. The same input gives the same bytes. Raises InputError for names, pixel
-    sizes and coordinates that do not fit, StageError where more than `max_failed_share` of the micrographs
-    fail.
+    Of a folder that was `fetched` only the micrographs that its record names are taken. A micrograph that
+    cannot be read is listed in failed.csv; what was checked and counted stands in dataset.json under
+    `verified`. The same input gives the same bytes. Raises InputError for names, pixel sizes and coordinates
+    that do not fit and where the source lies in the output folder, StageError where more than
+    `max_failed_share` of the micrographs fail.
     """
     import pandas as pd
 
@@ -76,6 +75,7 @@ def import_local(
     folder_out = Path(folder_out)
     files = local_files(settings, root=root, coordinates=False)
     files = fetched.only(files) if fetched else files
+    refuse_own_folder(folder_out, [*files, *coordinate_files(settings, root=root)])
     index_by_key(str(path) for path in files)
     sources, shapes, failed = _read_headers(files, settings)
     pixel_size_A, verified = _pixel_size(sources, settings)
@@ -89,10 +89,10 @@ def import_local(
             table.to_csv(part, index=False)
     particles = _particles(settings, root, shapes, verified)
     picks, annotated = _picks(settings, root, shapes, sources, pixel_size_A, particles, verified)
-    _place(folder_out / "micrographs", sources, settings.link)
+    place_files(folder_out, sources, link=settings.link)
     known = settings.model_dump(include=set(DatasetInfo.model_fields) - {"pixel_size_A", "source", "targets"})
     if fetched:
-        verified |= fetched.doubts(settings)
+        verified |= fetched.doubts(settings) | fetched.left_out(files)
     info = DatasetInfo(
         name=folder_out.name,
         source=fetched.source if fetched else f"local folder {settings.folder}",
@@ -248,14 +248,3 @@ def _picks(
     text += "; " + check_frame(picks, sources, diameter_px, settings.contrast)
     verified["coordinates"] = text
     return picks, set(shapes) if settings.coordinates_complete else annotated
-
-
-def _place(folder: Path, sources: Mapping[str, Path], link: bool) -> None:
-    """Links to (or copies of) the images under their names; what an earlier import left and is gone goes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = {name.rsplit("/", 1)[-1]: path.resolve() for name, path in sources.items()}
-    for old in folder.iterdir():
-        if old.name not in wanted:
-            old.unlink()
-    for name, path in wanted.items():
-        place_file(folder / name, path, link=link)

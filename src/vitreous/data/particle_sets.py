@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitreous.data.fetch_record import FetchRecord
-from vitreous.data.placing import place_file
+from vitreous.data.placing import place_files, refuse_own_folder
 from vitreous.data.settings import CespedSettings, LocalSettings
 from vitreous.errors import InputError
 from vitreous.io.dataset_info import DatasetInfo
@@ -109,8 +109,8 @@ def _write(
     names = _names(stacks)
     pixel_text = _check_pixels([particles for particles, _ in located], info, parts[0][1])
     box = _check_boxes(stacks)
-    for stack, name in names.items():
-        place_file(folder_out / name, stack.resolve(), link=link)
+    refuse_own_folder(folder_out, [*stacks, *(source for _, source in parts)])
+    place_files(folder_out, {name: stack for stack, name in names.items()}, link=link)
     renamed = []
     for particles, places in located:
         images = [f"{index + 1:06d}@{names[stack]}" for stack, index in places]

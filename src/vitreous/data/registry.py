@@ -102,7 +102,8 @@ def named_entry(name: str) -> Entry:
     """The entry of that name. Raises SettingsError naming the nearest."""
     entries = read_registry()
     if name not in entries:
-        near = difflib.get_close_matches(name, entries, n=3)
+        same = [known for known, entry in entries.items() if entry.entry.lower() == name.strip().lower()]
+        near = same or difflib.get_close_matches(name.lower().replace("_", "-"), entries, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "`vitreous data list` shows them"
         raise SettingsError("no dataset of this name is in the registry", found=name, todo=hint)
     return entries[name]

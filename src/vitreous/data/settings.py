@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from vitreous.data.fetch_settings import CespedFetch, CryopppFetch, EmpiarFetch, EntryFetch
+from vitreous.data.fetch_settings import CespedFetch, CryopppFetch, EmpiarFetch
 from vitreous.data.registry import Entry, find_entry
 from vitreous.io.dataset_info import Target
+
+_TIF = "[tT][iI][fF]"
 
 
 class ImportSettings(BaseModel):
@@ -92,8 +101,12 @@ class FetchedSettings(ImportSettings):
         if not isinstance(given, Mapping) or not isinstance(given.get("entry"), str | int):
             return given
         archive = str(given.get("source", getattr(cls, "ARCHIVE", "")))
-        known = find_entry(archive, EntryFetch.model_validate({"entry": given["entry"]}).entry)
-        values = cls._defaults(dict(given), known)
+        kind = CryopppFetch if archive == "cryoppp" else EmpiarFetch
+        try:
+            entry = kind.model_validate({"entry": given["entry"]}).entry
+        except ValidationError:
+            return given  # told with its place when the block itself is validated
+        values = cls._defaults({**given, "entry": entry}, find_entry(archive, entry[:5]))
         return {**{key: value for key, value in values.items() if value is not None}, **given}
 
     @classmethod
@@ -121,8 +134,14 @@ class EmpiarSettings(EmpiarFetch, FetchedSettings):
     @classmethod
     def _defaults(cls, given: dict[str, Any], known: Entry | None) -> dict[str, Any]:
         values = super()._defaults(given, known)
-        values["micrographs"] = ["data/**/*.mrc", "data/**/*.tif", "data/**/*.tiff"]
+        values["micrographs"] = [
+            "data/**/*.[mM][rR][cC]",
+            "data/**/*.[tT][iI][fF]",
+            "data/**/*.[tT][iI][fF][fF]",
+        ]
         values["accession"] = f"EMPIAR-{given['entry']}"
+        # a gain reference beside movies or sums is no micrograph
+        values["exclude"] = ["*gain*", "*Gain*"]
         if given.get("labels"):
             values |= {"coordinates": ["ground_truth/**/*.csv"], "flip_y": True}
             values["licence"] = "CC0; picks of CryoPPP, CC BY 4.0"

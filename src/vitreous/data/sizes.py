@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vitreous.data.archives.settings import CESPED_ALIASES
 from vitreous.data.fetch_settings import CespedFetch, CryopppFetch
 from vitreous.data.registry import find_entry
 
 
 def expected_micrographs(settings: Any) -> int | None:
     """How many micrographs a fetch brings, as far as the registry knows."""
-    known = find_entry(settings.source, getattr(settings, "entry", ""))
+    known = find_entry(settings.source, getattr(settings, "entry", "")[:5])
     if known is None or settings.source not in ("empiar", "cryoppp"):
         return None
     count = known.cryoppp_micrographs if settings.source == "cryoppp" else known.micrographs
@@ -22,8 +23,8 @@ def expected_micrographs(settings: Any) -> int | None:
 
 def expected_bytes(settings: Any) -> int | None:
     """How many bytes a fetch takes on disk, as far as the registry knows."""
-    entry = str(getattr(settings, "entry", settings.source)).upper().removeprefix("EMD-")
-    known = find_entry(settings.source, entry)
+    entry = str(getattr(settings, "entry", settings.source))
+    known = find_entry(settings.source, CESPED_ALIASES.get(entry, entry))
     if known is None or (isinstance(settings, CryopppFetch) and (settings.lite or settings.labels_only)):
         return None
     whole = known.cryoppp_bytes if settings.source == "cryoppp" else known.bytes

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel
 
-from vitreous.data.check import check_fetched, refuse_damaged, state_of
+from vitreous.data.check import GOOD, check_fetched, refuse_damaged, state_of
 from vitreous.data.download.settings import NetworkSettings
 from vitreous.data.fetch import fetch, write_record
 from vitreous.data.fetch_record import read_fetch_record
@@ -88,9 +88,12 @@ def fetch_entry(record: PathLike, *, settings: BaseModel, root: PathLike, networ
 def check_entry(record: PathLike, out_csv: PathLike) -> None:
     """Hold every fetched file against its recorded bytes and SHA-256; one row a file.
 
-    Raises StageError where one is missing or damaged, after the table is written.
+    Raises StageError where one is missing or damaged, after all are named in the log.
     """
     rows = check_fetched(read_fetch_record(record))
+    for path, _, state in rows:
+        if state != GOOD:
+            log.error("%s: %s", path, state)
     with atomic_path(out_csv) as part:
         pd.DataFrame(rows, columns=["path", "bytes", "state"]).to_csv(part, index=False)
     refuse_damaged(rows, record)
@@ -102,7 +105,7 @@ def list_entries(rows: Sequence[Mapping[str, Any]], listed: PathLike, sizes: Pat
     columns = ["name", "source", "entry", "folder", "micrographs"]
     for path, chosen in ((listed, [*columns, "state"]), (sizes, ["name", "bytes", "here_bytes"])):
         with atomic_path(path) as part:
-            table.reindex(columns=chosen).to_csv(part, sep="\t", index=False)
+            table.reindex(columns=chosen).convert_dtypes().to_csv(part, sep="\t", index=False)
 
 
 def list_hashed_batch(micrographs_star: PathLike, out_star: PathLike, *, index: int, count: int) -> None:

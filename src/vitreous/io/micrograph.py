@@ -5,6 +5,7 @@ Row 0 is the first row of the file, in every format; RELION, unlike this, turns 
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,7 @@ def micrograph_shape(path: str | Path) -> tuple[int, int]:
     if form == "mrc":
         count, h, w = read_header(path).shape
     elif form == "tiff":
-        import tifffile
-
-        with _opened(tifffile.TiffFile, path) as file:
-            count, (h, w) = len(file.pages), file.pages[0].shape[:2]
+        count, h, w = _tiff_size(path)
     else:
         count, (h, w) = 1, _picture_size(path)
     _refuse_movie(path, count)
@@ -101,11 +99,27 @@ def _opened(opener: Any, path: Path) -> Any:
         raise InputError("damaged image", file=path, found=str(error)) from error
 
 
+def _tiff_size(path: Path) -> tuple[int, int, int]:
+    """(frames, h, w) of a TIFF: frames may be pages, planes of one page, or lie behind the only page."""
+    import tifffile
+
+    def size(path: Path) -> tuple[int, int, int]:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            y = page.axes.index("Y")
+            behind = sum(series.size for series in file.series) // page.size
+            h, w = page.shape[y : y + 2]
+            return max(len(file.pages), behind) * math.prod(page.shape[:y]), h, w
+
+    found: tuple[int, int, int] = _opened(size, path)
+    return found
+
+
 def _read_tiff(path: Path) -> NDArray[np.float32]:
     import tifffile
 
+    _refuse_movie(path, _tiff_size(path)[0])
     with _opened(tifffile.TiffFile, path) as file:
-        _refuse_movie(path, len(file.pages))
         try:
             return _grey(path, file.pages[0].asarray())
         except InputError:

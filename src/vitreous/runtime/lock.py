@@ -46,10 +46,10 @@ class Lock:
 
     def __enter__(self) -> Lock:
         """Take the lock; raises StageError where a living process holds it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         mine = {"host": socket.gethostname(), "pid": os.getpid(), "start": _start_time(os.getpid())}
         tries = 3
         while tries:
+            self.path.parent.mkdir(parents=True, exist_ok=True)  # the owner before may have tidied it away
             try:
                 handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
             except FileExistsError:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from vitreous.data.archives.settings import CESPED_ALIASES
 from vitreous.data.archives.zenodo import Record, read_record
 from vitreous.data.download.client import Client
 from vitreous.data.download.remote import RemoteFile
@@ -60,7 +61,7 @@ ENTRIES: Mapping[str, Published] = {
     "consensus_10648": Published((11092025, 11092048), "D2", 222, mask="10648", stack_entry="10648"),
     "simulated_10648": Published((11098206, 11098270), "D2", mask="10648"),
 }
-ALIASES = {"10647": "10648"}
+ALIASES = CESPED_ALIASES
 # Record ids that earlier versions of the published code held, and what stands for them now.
 SUPERSEDED = {
     8363635: 10998049,

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from vitreous.data.archives.emdb_header import EmdbHeader, read_emdb_header
+from vitreous.data.archives.emdb_header import EmdbHeader, OtherSchema, read_emdb_header
 from vitreous.data.archives.listing import list_folder, url_below
 from vitreous.data.download.client import Client
 from vitreous.data.download.remote import Piece, RemoteFile
@@ -67,11 +67,12 @@ def _header(client: Client, base: str, number: str) -> tuple[str, EmdbHeader]:
     """Path and content of the header; `-v30` is that of schema 3 where the plain one is older or missing."""
     plain, newer = f"header/emd-{number}.xml", f"header/emd-{number}-v30.xml"
     try:
-        return plain, read_emdb_header(client.text(f"{base}/{plain}"))
-    except InputError:
-        if not client.exists(f"{base}/{newer}"):
+        return plain, read_emdb_header(client.xml(f"{base}/{plain}"))
+    except InputError as error:
+        missing = error.found == 404
+        if not (missing or isinstance(error, OtherSchema)) or not client.exists(f"{base}/{newer}"):
             raise
-    return newer, read_emdb_header(client.text(f"{base}/{newer}"))
+    return newer, read_emdb_header(client.xml(f"{base}/{newer}"))
 
 
 def _extras(client: Client, base: str, folder: str, pattern: re.Pattern[str],

@@ -32,6 +32,10 @@ class EmdbHeader:
     masks: list[str]
 
 
+class OtherSchema(InputError):
+    """An XML document that is no header of schema 3, such as one of the schema before."""
+
+
 def read_emdb_header(source: str | Path) -> EmdbHeader:
     """The header in a file, or in a text that begins with `<`.
 
@@ -42,8 +46,8 @@ def read_emdb_header(source: str | Path) -> EmdbHeader:
     root = _root(str(source) if _is_text(source) else _read(Path(source)), where)
     found = root.find("map")
     if root.tag != "emd" or found is None or found.find("cell/a") is None:
-        raise InputError("not an EMDB header of schema 3", file=where, expected="emd/map/cell",
-                         found=f"<{root.tag} version={root.get('version')!r}>")  # fmt: skip
+        raise OtherSchema("not an EMDB header of schema 3", file=where, expected="emd/map/cell",
+                          found=f"<{root.tag} version={root.get('version')!r}>")  # fmt: skip
     c, r, s = (int(_number(found, f"dimensions/{name}", where)) for name in ("col", "row", "sec"))
     order = _axis_order(found, where)
     along = {axis: size for axis, size in zip(order, (c, r, s), strict=True)}

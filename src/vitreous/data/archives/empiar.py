@@ -170,7 +170,7 @@ def _notes(entry: Entry, image_set: str | None, folders: list[str], unlisted: li
     notes = []
     if entry.status not in (None, "REL"):
         notes.append(f"{entry.accession} has the status {entry.status}, not REL")
-    shared = [item.name for item in entry.image_sets if _is_below(item.directory, folders)]
+    shared = [item.name or "(unnamed)" for item in entry.image_sets if _is_below(item.directory, folders)]
     if image_set is not None and len(shared) > 1:
         notes.append(
             f"the image sets {', '.join(shared)} share {', '.join(folders)}; `include` tells them apart"

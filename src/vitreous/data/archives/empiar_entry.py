@@ -92,8 +92,11 @@ def parse_entry(data: Any, *, where: str) -> Entry:
 
 
 def normal_directory(directory: str | None) -> str:
-    """A directory without slashes at its ends; `data`, where every entry's files lie, if there is none."""
-    return (directory or "").strip("/").removeprefix("./") or "data"
+    """A directory as plain steps: `data/set1` for `/data//set1/` and `./data/set1`.
+
+    `data`, where every entry's files lie, if there is none; `..` stays, to be refused where it is listed.
+    """
+    return "/".join(step for step in (directory or "").split("/") if step not in ("", ".")) or "data"
 
 
 def _image_set(fields: Mapping[str, Any]) -> ImageSet:

@@ -8,6 +8,9 @@ from pydantic import Field, field_validator
 
 from vitreous.runtime.blocks import SettingsBlock
 
+# An entry of CESPED under the name that its paper gives it (10647), and since April 2024.
+CESPED_ALIASES = {"10647": "10648"}
+
 
 class Selection(SettingsBlock):
     """Some of an entry's files: included and not excluded, then the first `count` in natural order."""

@@ -157,7 +157,8 @@ def _adopt(file: RemoteFile, target: Path, size: int, manifest: Manifest, client
     """
     checksum = file.pieces[0].checksum if len(file.pieces) == 1 else None
     try:
-        verify(target, target.name)
+        said_empty = size == 0 and (checksum is not None or _exact_bytes(file, client) == 0)
+        verify(target, target.name, said_empty=said_empty)
         if checksum:  # says more than a size that somebody wrote down
             if (found := _checksum(target, checksum)) != checksum:
                 raise Wrong(f"{found}, the archive's is {checksum}")

@@ -6,19 +6,19 @@ Proxies, netrc and certificates are taken from the environment, as `requests` do
 from __future__ import annotations
 
 import contextlib
-import json
 import platform
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError
 
+from vitreous.data.download.content import Wrong, parsed_json, plain_xml
 from vitreous.data.download.patience import Patience, Transient, asked_wait_s
 from vitreous.data.download.settings import NetworkSettings
 from vitreous.errors import InputError, StageError
@@ -34,6 +34,7 @@ _REFUSED = {
 }
 _NO_HEAD = (405, 501)  # servers that answer GET alone
 _PAGES = ("text/html", "application/xml", "text/xml")
+T = TypeVar("T")
 
 
 class Client:
@@ -94,14 +95,21 @@ class Client:
 
     def json(self, url: str) -> Any:
         """A small JSON document; an answer that is none (a service page) is asked for again."""
+        return self._understood(url, parsed_json)
+
+    def xml(self, url: str) -> str:
+        """A small XML document as text; a page or an error message in its place is asked for again."""
+        return self._understood(url, plain_xml)
+
+    def _understood(self, url: str, read: Callable[[str], T]) -> T:
+        """What `read` makes of a document; where it raises Wrong the document is asked for again."""
         patience = Patience(self.settings, url, self.stop)
         while True:
             text = self.text(url)
             try:
-                return json.loads(text)
-            except json.JSONDecodeError:
-                kind = "an HTML or XML page" if text.lstrip().startswith("<") else "no JSON"
-                patience.wait(Transient(f"{kind} in place of JSON"))
+                return read(text)
+            except Wrong as wrong:
+                patience.wait(Transient(str(wrong)))
 
     def size(self, url: str) -> int | None:
         """The size of a file in bytes by a HEAD request; None where the server does not say."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import json
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 from xml.etree import ElementTree
 
 from vitreous.errors import InputError
@@ -13,11 +16,13 @@ from vitreous.errors import InputError
 _MRC = (".mrc", ".mrcs", ".map", ".ccp4", ".rec", ".st")
 _TEXT = (".star", ".csv", ".json", ".txt", ".box", ".tsv")
 _MARKUP = (".xml",)
+_ERROR = re.compile(r"\s*(<\?xml[^>]*\?>)?\s*<error\b", re.IGNORECASE)
 _MAGIC = {
     ".gz": (b"\x1f\x8b",), ".tgz": (b"\x1f\x8b",), ".bz2": (b"BZh",), ".zip": (b"PK",),
     ".tif": (b"II", b"MM"), ".tiff": (b"II", b"MM"), ".jpg": (b"\xff\xd8",), ".jpeg": (b"\xff\xd8",),
     ".png": (b"\x89PNG",), ".eer": (b"II", b"MM"),
 }  # fmt: skip
+_NEVER_EMPTY = (*_MRC, *_MAGIC, *_MARKUP, ".star", ".json")
 _SEEN_BYTES = 1024
 
 
@@ -66,13 +71,36 @@ def _page(first: bytes) -> str | None:
     return None
 
 
-def verify(path: Path, name: str) -> None:
+def parsed_json(text: str) -> Any:
+    """The value in a JSON document; raises Wrong for what is none."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        kind = "an HTML or XML page" if text.lstrip().startswith("<") else "no JSON"
+        raise Wrong(f"{kind} in place of JSON") from error
+
+
+def plain_xml(text: str) -> str:
+    """The same text; raises Wrong where it begins like no XML, an HTML page or a server's error message."""
+    if _page(text[:_SEEN_BYTES].encode()) == "an HTML page":
+        raise Wrong("an HTML page in place of XML")
+    if _ERROR.match(text):
+        raise Wrong("an error message in place of XML")
+    if not text.lstrip("\ufeff \t\r\n").startswith("<"):
+        raise Wrong("something else in place of XML")
+    return text
+
+
+def verify(path: Path, name: str, *, said_empty: bool = False) -> None:
     """Hold a whole file against what its name promises; raises Wrong with what is wrong.
 
     MRC: the arithmetic of the header and the file's size. gzip: every byte decompressed against its CRC.
+    `said_empty`: the archive says that the file holds nothing, as a marker (`DONE`) does.
     """
     suffix = suffix_of(name)
     if path.stat().st_size == 0:
+        if said_empty and suffix not in _NEVER_EMPTY:
+            return
         raise Wrong("an empty file")
     if suffix in _MRC:
         from vitreous.io.mrc_header import read_header

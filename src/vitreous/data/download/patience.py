@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import logging
 import random
 import time
 from collections.abc import Mapping
 from threading import Event
+from urllib.parse import urlsplit
 
 from vitreous.data.download.settings import NetworkSettings
 from vitreous.errors import InputError, StageError
 from vitreous.runtime.plural import plural
+
+_log = logging.getLogger(__name__)
+TOLD_FROM_S = 2.0
 
 
 class Transient(Exception):
@@ -53,8 +58,16 @@ class Patience:
             raise InputError("the server asks to come back later", file=self._url, found=trouble.what,
                              expected=f"at most {self._settings.longest_wait_s:.0f} s of waiting",
                              todo=f"run again after {when}; what is here is kept")  # fmt: skip
+        self._tell(seconds, trouble.what)
         if self._stop.wait(seconds):
             raise StageError("stopped", file=self._url, todo=todo)
+
+    def _tell(self, seconds: float, what: str) -> None:
+        """Say why nothing moves, where a user would notice that."""
+        level = logging.INFO if seconds >= TOLD_FROM_S else logging.DEBUG
+        host = urlsplit(self._url).hostname or self._url
+        _log.log(level, "waiting %.0f s for %s (%s), try %d of %d",
+                 seconds, host, what, self._failures + 1, self._settings.tries)  # fmt: skip
 
     def backoff_s(self) -> float:
         """The wait after this failure: doubled each time, shortened at random by up to a half (jitter)."""

@@ -45,6 +45,7 @@ class Transfer:
         self.note = target.with_name(f".{target.name}.part.json")
         self._progress = progress
         self._received = 0
+        self._said_empty = False
 
     def run(self, expected_sha256: str | None = None) -> Fetched:
         """Fetch what is missing, verify, rename. `expected_sha256` is that of an earlier fetch.
@@ -53,7 +54,10 @@ class Transfer:
         """
         try:
             self.target.parent.mkdir(parents=True, exist_ok=True)
-            return self._run(expected_sha256)
+            try:
+                return self._run(expected_sha256)
+            finally:
+                self._leave_no_empty_part()
         except OSError as error:
             if error.errno in _NO_PLACE:
                 todo = "move away what is in the way, or leave it out with `exclude`"
@@ -67,7 +71,7 @@ class Transfer:
         for _ in range(self.client.settings.whole_tries):
             size, sha256 = self._whole()
             try:
-                verify(self.part, self.target.name)
+                verify(self.part, self.target.name, said_empty=self._said_empty)
             except Wrong as trouble:
                 wrong, todo = str(trouble), "report it to the archive, or leave it out with `exclude`"
             else:
@@ -112,6 +116,7 @@ class Transfer:
             # a checksum says more than a size that somebody wrote down
             sizes = {total, None} if checksum else {total, piece.bytes, None}
             if found == (checksum or None) and sizes <= {size, None}:
+                self._said_empty = bool(checksum) or 0 in sizes
                 self._write_note(index + 1, part.end, Validators(), part.hashes.whole())
                 return part.end
             said = f"{algorithm} {found}" if checksum else f"{size} bytes"
@@ -172,6 +177,12 @@ class Transfer:
     def _identity(self) -> list[list[str | int | None]]:
         """What the pieces are, so that the part of another file of this name is never gone on with."""
         return [[piece.url, piece.bytes, piece.checksum] for piece in self.file.pieces]
+
+    def _leave_no_empty_part(self) -> None:
+        """Where nothing came nothing stays."""
+        if self.part.exists() and not self.part.stat().st_size:
+            self.part.unlink()
+            self.note.unlink(missing_ok=True)
 
     def _forget(self) -> None:
         self.note.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import logging
 from collections.abc import Callable
@@ -66,6 +67,7 @@ class Unpacking:
         Raises InputError where the archive cannot be had or is damaged at its source (members that were whole
         are kept), StageError for a disk that is too small or full.
         """
+        made = [one for one in (self.folder, *self.folder.parents) if not one.exists()]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with Lock(self.folder / LOCK, wait=True):
@@ -73,6 +75,10 @@ class Unpacking:
                 return self._run()
         except OSError as error:
             raise stage_error(error, error.filename or self.folder) from error
+        finally:  # where nothing came no folder stays
+            with contextlib.suppress(OSError):
+                for folder in made:
+                    folder.rmdir()
 
     def _run(self) -> Unpacked:
         state = self._load()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from vitreous.data.archives import cryoppp
@@ -17,35 +18,50 @@ def fetch_labels(run: Run, folder: Path, entry: str) -> Got:
     """CryoPPP's coordinates of an entry from the record on Zenodo, unpacked into `ground_truth`."""
     files = run.listed(folder, key_of("labels"), lambda: cryoppp.labels_files(run.client, entry))
     got = run.bring(folder, [RemoteFile(f"labels/{one.path}", one.pieces, one.licence) for one in files])
+    unpacked: dict[str, tuple[str, bytes]] = {}
     for path in got.paths:
         try:
-            _unpack_labels(folder / path, folder / "ground_truth")
+            _unpack_labels(folder / path, folder / "ground_truth", unpacked)
         except InputError as error:
             got.failed[path] = str(error)
     return got
 
 
-def _unpack_labels(archive: Path, folder: Path) -> None:
-    """Coordinate files (CSV, STAR) of a small tar or zip, by their names alone; or a plain file as it is."""
+def _unpack_labels(archive: Path, folder: Path, unpacked: dict[str, tuple[str, bytes]]) -> None:
+    """Coordinate files (CSV, STAR) of a small tar or zip, by their names alone; or a plain file as it is.
 
-    def write(name: str, data: bytes) -> None:
-        path = PurePosixPath(name)
-        if path.suffix.lower() in (".csv", ".star") and not path.name.startswith("."):
-            write_text(folder / path.name, data.decode("utf-8", errors="replace"))
+    `unpacked` holds what came before by its name, with where it came from. Raises InputError, and writes
+    nothing, where two files of one name hold different things.
+    """
+    tables: dict[str, bytes] = {}
+    for member, data in _members(archive):
+        path = PurePosixPath(member)
+        if path.suffix.lower() not in (".csv", ".star") or path.name.startswith("."):
+            continue
+        other, before = unpacked.setdefault(path.name, (member, data))
+        if before != data:
+            raise InputError("two coordinate files have one name and hold different things", file=archive,
+                             found=f"{other} and {member}", todo="take CryoPPP's whole archive instead")  # fmt: skip
+        tables[path.name] = data
+    for name, data in tables.items():
+        write_text(folder / name, data.decode("utf-8", errors="replace"))
 
+
+def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of every plain file of a tar or zip, or of the file itself where it is neither."""
     try:
         if tarfile.is_tarfile(archive):
             with tarfile.open(archive) as tar:
                 for member in tar:
-                    if member.isfile():
-                        write(member.name, tar.extractfile(member).read())  # type: ignore[union-attr]
+                    if (file := tar.extractfile(member) if member.isfile() else None) is not None:
+                        yield member.name, file.read()
         elif zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as packed:
                 for info in packed.infolist():
                     if not info.is_dir():
-                        write(info.filename, packed.read(info))
+                        yield info.filename, packed.read(info)
         else:
-            write(archive.name, archive.read_bytes())
+            yield archive.name, archive.read_bytes()
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
         raise InputError(
             "cannot be unpacked", file=archive, found=error, todo="remove it, fetch again"

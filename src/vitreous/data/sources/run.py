@@ -15,6 +15,9 @@ from vitreous.data.download.remote import Piece, RemoteFile
 from vitreous.errors import StageError
 from vitreous.runtime.files import write_json
 
+# What stands for a short listing among the paths that failed.
+LISTING = "(listing)"
+
 
 @dataclass
 class Got:
