@@ -118,9 +118,9 @@ def _members(node: Schema, value: Any) -> list[Schema]:
     options = node.get("anyOf") or node.get("oneOf")
     if not options:
         return [node]
-    tagged = node.get("discriminator")
-    tag = value.get(tagged["propertyName"]) if tagged and isinstance(value, dict) else None
-    if isinstance(tag, str) and tag in tagged["mapping"]:
+    tagged = node.get("discriminator", {})
+    tag = value.get(tagged.get("propertyName")) if isinstance(value, dict) else None
+    if isinstance(tag, str) and tag in tagged.get("mapping", {}):
         options = [{"$ref": tagged["mapping"][tag]}]
     return [member for option in options for member in _members(option, value)]
 

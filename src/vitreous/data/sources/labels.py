@@ -40,8 +40,9 @@ def _unpack_labels(archive: Path, folder: Path, unpacked: dict[str, tuple[str, b
             continue
         other, before = unpacked.setdefault(path.name, (member, data))
         if before != data:
-            raise InputError("two coordinate files have one name and hold different things", file=archive,
-                             found=f"{other} and {member}", todo="take CryoPPP's whole archive instead")  # fmt: skip
+            what = "two coordinate files have one name and hold different things"
+            todo = "take CryoPPP's whole archive instead"
+            raise InputError(what, file=archive, found=f"{other} and {member}", todo=todo)
         tables[path.name] = data
     for name, data in tables.items():
         write_text(folder / name, data.decode("utf-8", errors="replace"))
