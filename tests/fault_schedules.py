@@ -225,6 +225,8 @@ def run_schedule(seed: int) -> Report:
             _run_schedule(random.Random(seed), Path(name), report)
         except Exception:
             report.trouble = traceback.format_exc()
+        finally:
+            logging.disable(logging.NOTSET)
     return report
 
 
