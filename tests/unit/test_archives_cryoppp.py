@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fake_archive import FakeArchive
 
-from vitreous.data.archives.cryoppp import archive_url, destination, labels_files, match_labels
+from vitreous.data.archives.cryoppp import archive_url, destination, labels_files
 from vitreous.data.download.client import Client
 from vitreous.data.download.settings import NetworkSettings
 from vitreous.errors import InputError
@@ -101,17 +101,3 @@ def test_labels_that_are_not_there_are_answered_with_the_names(client: Client, t
     labels(tmp_path, "10005.tar.gz", "10059.tar.gz")
     with pytest.raises(InputError, match=r"10005\.tar\.gz, 10059\.tar\.gz"):
         labels_files(client, "10017")
-
-
-def test_labels_match_micrographs_under_the_names_that_the_curators_cut() -> None:
-    long = "012345678901234567890_stack_0001_patch_aligned_doseweighted.mrc"
-    micrographs = [long, "b.mrc", "without.mrc"]
-    matched = match_labels(["particle_coordinates/stack_0001.csv", "b.csv"], micrographs)
-    assert matched == {"particle_coordinates/stack_0001.csv": long, "b.csv": "b.mrc"}
-
-
-def test_labels_of_no_micrograph_are_refused_with_both_lists() -> None:
-    with pytest.raises(InputError) as error:
-        match_labels(["a.csv", "stranger.csv"], ["a.mrc", "free.mrc"])
-    text = str(error.value)
-    assert "stranger.csv" in text and "free.mrc" in text and "a.mrc" not in text and "\n" not in text

@@ -10,7 +10,6 @@ from fake_archive import FakeArchive
 
 from vitreous.data.archives.cesped import (
     ENTRIES,
-    SUPERSEDED,
     CespedFound,
     canonical_entry,
     done_file,
@@ -192,10 +191,9 @@ def test_unknown_entries_and_halves_are_refused_with_the_choices(client: Client)
             find_files(client, "TEST", halves=halves)
 
 
-def test_no_record_stands_twice_and_superseded_ones_are_not_used() -> None:
+def test_no_record_stands_twice() -> None:
     ids = [id for entry in ENTRIES.values() for id in entry.records]
     assert len(ids) == len(set(ids)) == 22
-    assert not set(SUPERSEDED) & set(ids)
 
 
 def test_the_done_file_has_the_record_and_the_bytes_on_two_lines() -> None:

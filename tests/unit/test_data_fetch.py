@@ -384,3 +384,16 @@ def test_endings_in_capitals_are_micrographs_and_what_is_left_out_is_named(
     dataset = Dataset(tmp_path / "ds")
     assert len(dataset.micrographs()) == 3
     assert dataset.info.verified["left out"].endswith("not matched by `micrographs`: more.mrcs")
+
+
+def test_a_map_whose_header_says_another_pixel_size_than_its_entry_is_noted(
+    archive: FakeArchive, served: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    emdb_entry(served)
+    with caplog.at_level("INFO"):
+        assert not [note for note in fetched("emdb-2660", archive, tmp_path).notes if "voxel" in note]
+    assert "EMD-2660: 8 x 8 x 8, 1.34 Å a voxel" in caplog.text
+    header = served / "emdb/EMD-2660/header/emd-2660.xml"
+    header.write_text(header.read_text().replace("10.72", "16.0"))
+    notes = fetched("emdb-2660", archive, tmp_path / "other").notes
+    assert "map/emd_2660.map.gz says 1.34 Å a voxel, the entry's header 2 Å" in notes

@@ -31,8 +31,8 @@ def _datasets(material: Material) -> Table:
         optics = [facts.get(key) for key in ("pixel_size_A", "voltage_kv", "cs_mm", "amplitude_contrast")]
         cells = [
             Cell(name, href=href, title=title),
-            Cell(" ".join(str(facts[key]) for key in ("source", "accession") if facts.get(key)) or "–"),
-            Cell(str(facts.get("licence") or "–")),
+            Cell(_source(facts)),
+            Cell(str(facts.get("licence") or "–").replace("; ", ";\n"), kind="lines"),
             Cell(_micrographs(material, name)),
             *(Cell(number(float(value)) if isinstance(value, int | float) else "–") for value in optics),
             Cell(_targets(facts)),
@@ -45,6 +45,13 @@ def _datasets(material: Material) -> Table:
         Column("Q0", numeric=True, title="amplitude contrast"), Column("targets"),
     ]  # fmt: skip
     return Table(columns, rows, caption="Data sets")
+
+
+def _source(facts: dict[str, Any]) -> str:
+    """Where a data set comes from, with its accession where the source does not say the number already."""
+    source, accession = str(facts.get("source") or "–"), str(facts.get("accession") or "")
+    known = accession.rpartition("-")[2] in source
+    return source if known else f"{source} {accession}"
 
 
 def _micrographs(material: Material, dataset: str) -> str:

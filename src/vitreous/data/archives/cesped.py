@@ -16,7 +16,6 @@ from vitreous.data.download.remote import RemoteFile
 from vitreous.errors import InputError
 
 LICENCE = "CC BY 4.0"
-PIXEL_SIZE_A = 1.5
 MASKS_RECORD = 11092291
 
 
@@ -62,14 +61,6 @@ ENTRIES: Mapping[str, Published] = {
     "simulated_10648": Published((11098206, 11098270), "D2", mask="10648"),
 }
 ALIASES = CESPED_ALIASES
-# Record ids that earlier versions of the published code held, and what stands for them now.
-SUPERSEDED = {
-    8363635: 10998049,
-    8363677: 10998591,
-    11061847: 11092025,
-    11061974: 11092048,
-    8392782: MASKS_RECORD,
-}
 
 
 def canonical_entry(entry: str) -> tuple[str, str | None]:

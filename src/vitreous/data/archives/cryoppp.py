@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import PurePosixPath
 
-from vitreous.data.archives.selection import some_of
 from vitreous.data.archives.zenodo import read_record
 from vitreous.data.download.client import Client
 from vitreous.data.download.remote import RemoteFile, refuse_climbing
 from vitreous.data.download.settings import NetworkSettings
 from vitreous.errors import InputError
-from vitreous.io.names import index_by_key, match_names
 
 LICENCE = "CC BY 4.0"
 LABELS_RECORD = 7934683
@@ -55,21 +53,6 @@ def labels_files(client: Client, entry: str) -> list[RemoteFile]:
     raise InputError("the record has no labels of this entry", file=f"Zenodo record {LABELS_RECORD}",
                      found=", ".join(record.files), expected=f"a name with {entry}",
                      todo="use the whole archive")  # fmt: skip
-
-
-def match_labels(csv_names: Iterable[str], micrographs: Iterable[str]) -> dict[str, str]:
-    """Each coordinate file → its micrograph, by names without what cryoSPARC adds before and behind them.
-
-    Raises InputError, with both lists, where a file belongs to no micrograph.
-    """
-    index = index_by_key(micrographs)
-    matched, unmatched = match_names(csv_names, index)
-    if unmatched:
-        free = sorted(set(index.values()) - set(matched.values()))
-        raise InputError("coordinate files of no micrograph", found=some_of(unmatched, "file"),
-                         expected=f"one for {some_of(free, 'micrograph')}",
-                         todo="rename the files or leave them out")  # fmt: skip
-    return matched
 
 
 def _number(entry: str) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 from vitreous.data.archives import emdb, mnist, pdb, zenodo
 from vitreous.data.archives.selection import select
 from vitreous.data.archives.settings import Selection
 from vitreous.data.download.remote import RemoteFile
 from vitreous.data.fetch_settings import EmdbFetch, MnistFetch, PdbFetch, ZenodoFetch, folder_of
 from vitreous.data.sources.run import Got, Run, key_of
+from vitreous.io.mrc_header import read_header
+
+_log = logging.getLogger(__name__)
 
 
 def fetch_emdb(run: Run, settings: EmdbFetch) -> Got:
@@ -21,8 +26,28 @@ def fetch_emdb(run: Run, settings: EmdbFetch) -> Got:
         return found.files
 
     got = run.bring(folder, run.listed(folder, key_of(sorted(settings.parts)), ask))
-    got.notes += notes
+    got.notes += [*notes, *_other_pixel_sizes(got)]
     return got
+
+
+def _other_pixel_sizes(got: Got) -> list[str]:
+    """A note for each map whose own header says another pixel size than the entry's, which the log tells."""
+    headers = [path for path in got.paths if path.startswith("header/")]
+    if not headers or not (got.folder / headers[0]).exists():
+        return []
+    entry = emdb.read_emdb_header(got.folder / headers[0])
+    size_A = min(entry.pixel_size_A)
+    facts = [" x ".join(map(str, entry.dimensions)), f"{size_A:g} Å a voxel"]
+    facts += [entry.symmetry] if entry.symmetry else []
+    facts += [f"{entry.resolution_A:g} Å resolution"] if entry.resolution_A else []
+    facts += [f"contour level {entry.contour_level:g}"] if entry.contour_level is not None else []
+    _log.info("%s: %s", got.folder.name, ", ".join(facts))
+    notes = []
+    for path in got.paths:
+        found = None if path in headers else read_header(got.folder / path).pixel_size_A
+        if found is not None and abs(found[0] - size_A) > 0.01 * size_A:
+            notes.append(f"{path} says {found[0]:.5g} Å a voxel, the entry's header {size_A:.5g} Å")
+    return notes
 
 
 def fetch_pdb(run: Run, settings: PdbFetch) -> Got:
