@@ -206,5 +206,5 @@ def test_a_header_that_is_only_there_under_the_newer_name_is_found(client: Clien
 def test_a_damaged_header_leads_to_no_other_one(archive: FakeArchive, client: Client, tmp_path: Path) -> None:
     write(tmp_path, "header/emd-2660.xml", text=header()[:-9])
     write(tmp_path, "header/emd-2660-v30.xml", text=header())
-    with pytest.raises(InputError, match="not XML"):
+    with pytest.raises(InputError, match="an XML document that is cut"):
         find_files(client, 2660, ["header"])

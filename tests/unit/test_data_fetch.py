@@ -397,3 +397,40 @@ def test_a_map_whose_header_says_another_pixel_size_than_its_entry_is_noted(
     header.write_text(header.read_text().replace("10.72", "16.0"))
     notes = fetched("emdb-2660", archive, tmp_path / "other").notes
     assert "map/emd_2660.map.gz says 1.34 Å a voxel, the entry's header 2 Å" in notes
+
+
+def test_a_data_folder_that_moved_or_may_only_be_read_serves_what_it_has(
+    archive: FakeArchive, served: Path, tmp_path: Path
+) -> None:
+    empiar_entry(served)
+    settings = settings_of_name("empiar-10017")
+    got = fetch(settings, tmp_path / "data", network=network(archive))
+    write_record(tmp_path / "data/fetched/r.json", settings, got)
+    (tmp_path / "data").rename(tmp_path / "moved")
+    record = read_fetch_record(tmp_path / "moved/fetched/r.json")
+    assert record.folder == tmp_path / "moved/empiar/10017"
+    images = sorted((tmp_path / "moved").rglob("*.mrc"))
+    assert record.only(images) == images and record.origin(images[0])["licence"] == "CC0"
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "moved").rglob("*")}
+    fetch(settings, tmp_path / "moved", network=network(archive))
+    changed = [
+        path for path in (tmp_path / "moved").rglob("*") if before.get(path) != path.stat().st_mtime_ns
+    ]
+    assert all(path.name.endswith(".listing.json") or path.is_dir() for path in changed)
+
+
+def test_offline_the_record_of_the_same_choice_is_enough(
+    archive: FakeArchive, served: Path, tmp_path: Path
+) -> None:
+    from vitreous.data.fetch import record_path
+
+    empiar_entry(served)
+    settings = settings_of_name("empiar-10017", {"count": 2})
+    got = fetch(settings, tmp_path, network=network(archive))
+    write_record(record_path(settings, tmp_path), settings, got)
+    for listing in tmp_path.rglob("*.listing.json"):
+        listing.unlink()
+    assert fetch(settings, tmp_path, network=network(archive, offline=True)).paths == got.paths
+    (got.folder / got.paths[0]).unlink()
+    with pytest.raises(StageError, match="nothing is known of it offline"):
+        fetch(settings, tmp_path, network=network(archive, offline=True))

@@ -141,3 +141,20 @@ def test_a_stack_that_is_no_longer_wanted_goes(tmp_path: Path) -> None:
     import_halves(tmp_path / "ds", tmp_path / "e", [0, 1], INFO)
     import_halves(tmp_path / "ds", tmp_path / "e", [0], INFO)
     assert [path.name for path in (tmp_path / "ds/particles").iterdir()] == ["particles_0.mrcs"]
+
+
+def test_a_set_of_particles_is_checked_as_one_and_an_empty_file_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from vitreous.cli.main import main
+
+    star = job(tmp_path / "mine", {"a.mrcs": 3})
+    import_particles(tmp_path / "ds", star, INFO)
+    assert main(["check", str(tmp_path / "ds")]) == 0
+    assert "3 particles in 1 stack, pixel size 1.5 Å" in capsys.readouterr().out
+    (tmp_path / "mine/a.mrcs").unlink()
+    assert main(["check", str(tmp_path / "ds")]) == 1
+    particles = read_particles(star)
+    write_particles(star, particles.subset([]))
+    with pytest.raises(InputError, match="no particles in the file"):
+        import_particles(tmp_path / "ds", star, INFO)

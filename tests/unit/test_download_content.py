@@ -123,7 +123,9 @@ def test_a_disk_too_small_says_how_much_is_free_and_needed(
 ) -> None:
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=5e9))
     refuse_full_disk(4e9, tmp_path, 1.0)
-    with pytest.raises(StageError, match=r"5.0 GB free, expected 4.1 GB, and 1 GB left free .`keep_free_gb`"):
+    with pytest.raises(
+        StageError, match=r"5.0 GB free, expected 4.1 GB, and 1 GB left free .`network.keep_free_gb`"
+    ):
         refuse_full_disk(4.1e9, tmp_path, 1.0)
 
 

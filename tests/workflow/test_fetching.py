@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,10 @@ def test_targets_fetch_check_list_and_import_everything(archive: FakeArchive, tm
     size = pd.read_csv(results / "size.tsv", sep="\t").set_index("name")
     assert size.loc["ribosome", "here_bytes"] > 0
     assert (space.folder / "data/emdb/EMD-2660/map/emd_2660.map.gz").exists()
+    other = Workspace(tmp_path / "other", config(archive) | {"data_root": "../run/data"})
+    shared_data = other.run("--", "data_import")
+    assert shared_data.status == 0, shared_data.text[-3000:]
+    assert shared_data.jobs["fetch"] == 0 and shared_data.jobs["import_fetched"] == 2
 
 
 def test_a_fetch_that_fails_keeps_what_is_here_and_the_next_run_goes_on(
@@ -184,3 +190,19 @@ def test_another_choice_is_another_fetch_and_files_that_change_are_checked_again
     gone.unlink()
     failed = space.run("--", "data_check")
     assert failed.status != 0 and "mic_0.mrc: missing" in failed.text
+
+
+def test_after_a_report_of_a_half_finished_run_the_next_run_makes_the_rest(
+    archive: FakeArchive, tmp_path: Path
+) -> None:
+    space = Workspace(tmp_path / "run", config(archive))
+    space.edit(lambda plain: plain["matrix"].append({"datasets": ["falcon"], "pickers": ["log"]}))
+    archive.add_fault("status:404", match="*mic_2.mrc")
+    assert space.run().status != 0
+    report = [sys.executable, "-m", "vitreous.cli.main", "report", str(space.config)]
+    said = subprocess.run(report, capture_output=True, text=True, cwd=space.folder)
+    assert said.returncode == 0 and "results not there yet" in said.stdout, said.stderr
+    archive.clear()
+    done = space.run()
+    assert done.status == 0 and done.jobs["fetch"] == 1 and done.jobs["report"] == 1, done.text[-3000:]
+    assert (space.folder / "datasets/falcon/dataset.json").exists()

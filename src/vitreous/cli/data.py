@@ -146,6 +146,9 @@ def fetch(
     verify: Annotated[
         bool, typer.Option("--verify", help="Read what is here first, and fetch again what is damaged.")
     ] = False,
+    keep_free_gb: Annotated[
+        float | None, typer.Option(min=0, help="Disk that is left free, GB (default 1).")
+    ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never connect.")] = False,
     mirror: Mirror = None,
     connections: Annotated[
@@ -162,9 +165,8 @@ def fetch(
     manifest.jsonl of its folder.
     """
     from vitreous.data.download.settings import NetworkSettings
-    from vitreous.data.fetch import drop_damaged, write_record
+    from vitreous.data.fetch import drop_damaged, record_path, write_record
     from vitreous.data.fetch import fetch as fetch_entry
-    from vitreous.data.fetch_settings import fetch_key
 
     options = {
         "image_set": image_set, "directory": directory, "include": include, "exclude": exclude,
@@ -176,6 +178,7 @@ def fetch(
         "mirrors": _mirrors(mirror),
         "connections": connections,
         "contact": contact,
+        "keep_free_gb": keep_free_gb,
     }
     _log_to_terminal()
     wanted, root, network = _wanted(names, options, root, config, changes)
@@ -192,7 +195,8 @@ def fetch(
             print(f"{name}: {error}")
             failed.append(name)
             continue
-        write_record(root / "fetched" / f"{fetch_key(settings)}.json", settings, got)
+        if not offline:
+            write_record(record_path(settings, root), settings, got)
         print(f"{name}: {plural(len(got.paths), 'file')} in {got.folder}")
     if failed:
         raise StageError(f"{plural(len(failed), 'dataset')} not complete", found=", ".join(failed),
@@ -282,12 +286,17 @@ def _here(name: str, root: Path) -> str:
     from vitreous.data.check import here_bytes
     from vitreous.data.fetch_settings import fetch_slug, folder_of
     from vitreous.data.names import settings_of_name
+    from vitreous.runtime.files import read_json
 
     settings = settings_of_name(name)
     slugs = {"yes": fetch_slug(settings)}
     if settings.source == "empiar":
         slugs |= {"CryoPPP": f"cryoppp-{settings.entry}", "lite": f"cryoppp_lite-{settings.entry}"}
-    found = [word for word, slug in slugs.items() if any((root / "fetched").glob(f"{slug}-????????.json"))]
+    records = {word: list((root / "fetched").glob(f"{slug}-????????.json")) for word, slug in slugs.items()}
+    chosen = {"count", "include", "exclude", "halves", "parts", "image_set", "directory"}
+    found = [word for word, files in records.items() if files]
+    if records["yes"] and all(chosen & set(read_json(file)["settings"]) for file in records["yes"]):
+        found[0] = "part"
     begun = here_bytes(root / folder_of(settings)) if settings.source != "pdb" else 0
     return ", ".join(found) or ("part" if begun else "-")
 

@@ -14,6 +14,7 @@ from vitreous.runtime.plural import plural
 
 if TYPE_CHECKING:
     from vitreous.io.check import Report
+    from vitreous.io.dataset_info import DatasetInfo
 
 PANEL = "Files"
 
@@ -92,6 +93,9 @@ def _dataset_facts(path: Path) -> tuple[str, list[str]]:
 
     dataset = Dataset(path)
     info, picks = dataset.info, dataset.truth_picks()
+    star = path / "particles.star"
+    if star.exists() and not (path / "micrographs.star").exists():
+        return f"data set '{info.name}'", _particle_facts(star, info)
     facts = [
         f"{plural(len(dataset.micrographs()), 'micrograph')}, pixel size {info.pixel_size_A:g} Å, "
         f"from {info.source}"
@@ -101,6 +105,17 @@ def _dataset_facts(path: Path) -> tuple[str, list[str]]:
         facts.append(f"{plural(len(picks), 'true pick')} in {annotated}")
     facts += [f"target '{one.name}', {one.diameter_A:g} Å, {one.symmetry}" for one in info.targets]
     return f"data set '{info.name}'", facts
+
+
+def _particle_facts(star: Path, info: DatasetInfo) -> list[str]:
+    """Of a data set of particles alone; raises InputError where an image is not there."""
+    from vitreous.io.particles import image_locations, read_particles
+
+    particles = read_particles(star)
+    stacks = {stack for stack, _ in image_locations(particles, star)}
+    where = f"{plural(len(particles), 'particle')} in {plural(len(stacks), 'stack')}"
+    facts = [f"{where}, pixel size {info.pixel_size_A:g} Å, from {info.source}"]
+    return facts + [f"target '{one.name}', {one.diameter_A:g} Å, {one.symmetry}" for one in info.targets]
 
 
 def _without_name(fault: str, path: Path) -> str:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitreous.cli.examples import examples
 from vitreous.errors import InputError
+from vitreous.runtime.plural import plural
+
+if TYPE_CHECKING:
+    from vitreous.cli.workflow import Run
 
 
 def register(app: typer.Typer) -> None:
@@ -53,3 +58,15 @@ def report(
         run_info={"name": run.config.run, "seed": run.config.seed, "configfile": str(run.file)},
     )
     print(f"report: {shown(target.resolve())}")
+    missing = _missing(run)
+    if missing and out is None:
+        # older than everything that it is made from, so that the next run makes what is missing
+        os.utime(target, (1, 1))
+        print(f"{plural(missing, 'result')} not there yet: `vitreous run {shown(run.file)}`")
+
+
+def _missing(run: Run) -> int:
+    """How many results that the configuration asks for are not there."""
+    from vitreous.config.plan import Plan
+
+    return sum(not (run.directory / path).exists() for path in Plan(run.config).results())

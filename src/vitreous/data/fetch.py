@@ -15,7 +15,7 @@ from vitreous.data.download.client import Client
 from vitreous.data.download.manifest import Manifest
 from vitreous.data.download.remote import RemoteFile
 from vitreous.data.download.settings import NetworkSettings
-from vitreous.data.fetch_record import write_fetch_record
+from vitreous.data.fetch_record import read_fetch_record, write_fetch_record
 from vitreous.data.fetch_settings import (
     CespedFetch,
     CryopppFetch,
@@ -24,6 +24,7 @@ from vitreous.data.fetch_settings import (
     MnistFetch,
     PdbFetch,
     ZenodoFetch,
+    fetch_key,
     folder_of,
 )
 from vitreous.data.sources.micrographs import fetch_cryoppp, fetch_empiar
@@ -51,6 +52,8 @@ def fetch(
     Raises InputError where the archive has no such thing, and StageError, after all that could be had is
     here, where something is missing.
     """
+    if network.offline and instead is None and (known := _recorded(settings, Path(root))) is not None:
+        return known
     run = Run(Client(network), Path(root), accept_changes, instead)
     got = _SOURCES[type(settings)](run, settings)
     for note in got.notes:
@@ -58,6 +61,22 @@ def fetch(
     if got.failed:
         _refuse(got)
     return got
+
+
+def record_path(settings: Any, root: str | Path) -> Path:
+    """Where the record of a fetch lies."""
+    return Path(root) / "fetched" / f"{fetch_key(settings)}.json"
+
+
+def _recorded(settings: Any, root: Path) -> Got | None:
+    """What an earlier fetch of the same choice brought, where all of it is still here."""
+    path = record_path(settings, root)
+    if not path.exists():
+        return None
+    record = read_fetch_record(path)
+    places = {record.folder / name: known["bytes"] for name, known in record.files.items()}
+    whole = all(place.is_file() and place.stat().st_size == size for place, size in places.items())
+    return Got(record.folder, list(record.files), list(record.notes)) if whole else None
 
 
 def drop_damaged(settings: Any, root: str | Path) -> list[str]:

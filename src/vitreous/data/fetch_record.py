@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,8 +40,8 @@ class FetchRecord:
 
     def only(self, files: Iterable[Path]) -> list[Path]:
         """Those of the files that this fetch brought. Raises InputError where none is."""
-        known = {self.folder / path for path in self.files}
-        kept = [path for path in files if path in known]
+        known = {os.path.abspath(self.folder / path) for path in self.files}
+        kept = [path for path in files if os.path.abspath(path) in known]
         if not kept:
             found, todo = f"{len(known)} files, none among them", "fetch again, or correct `micrographs`"
             raise InputError("no micrograph was fetched", file=self.folder, found=found, todo=todo)
@@ -48,7 +49,9 @@ class FetchRecord:
 
     def left_out(self, taken: Iterable[Path]) -> dict[str, str]:
         """How many of the fetched images were not taken as micrographs, in words; empty where all were."""
-        images = {self.folder / path for path in self.files if path.lower().endswith(_IMAGES)} - set(taken)
+        known = {self.folder / path for path in self.files if path.lower().endswith(_IMAGES)}
+        chosen = {os.path.abspath(path) for path in taken}
+        images = [path for path in known if os.path.abspath(path) not in chosen]
         if not images:
             return {}
         names = ", ".join(sorted(path.name for path in images)[:3])
@@ -59,8 +62,7 @@ class FetchRecord:
 
     def origin(self, path: Path) -> dict[str, Any]:
         """What the manifest says of a file: url, bytes, sha256, date, licence; or nothing."""
-        inside = path.is_relative_to(self.folder)
-        known = self.files.get(path.relative_to(self.folder).as_posix(), {}) if inside else {}
+        known = self.files.get(os.path.relpath(path, self.folder), {})
         if not known:
             return {}
         return {**known, "url": known["urls"][0]}
@@ -77,18 +79,20 @@ class FetchRecord:
 def write_fetch_record(
     path: str | Path, settings: Any, folder: Path, records: Iterable[Record], notes: Iterable[str]
 ) -> None:
-    """Write the record of a fetch with `settings` (one of `FetchSettings`)."""
+    """Write the record of a fetch with `settings`, one of `FetchSettings`; its folder relative to its own."""
     plain = settings.model_dump(mode="json", exclude_defaults=True)
     about = {"archive": settings.source, "entry": getattr(settings, "entry", None), "settings": plain}
     files = {record.path: asdict(record) for record in records}
-    write_json(path, {**about, "folder": str(folder), "files": files, "notes": list(notes)})
+    place = os.path.relpath(folder, Path(path).parent)
+    write_json(path, {**about, "folder": place, "files": files, "notes": list(notes)})
 
 
 def read_fetch_record(path: str | Path) -> FetchRecord:
     """Read it. Raises InputError where the file is no record of a fetch."""
     plain = read_json(path)
     try:
-        plain["folder"], plain["notes"] = Path(plain["folder"]), tuple(plain["notes"])
+        plain["folder"] = Path(os.path.normpath(Path(path).parent / plain["folder"]))
+        plain["notes"] = tuple(plain["notes"])
         return FetchRecord(**plain)
     except (TypeError, KeyError) as error:
         raise InputError("not the record of a fetch", file=path, todo="remove it and fetch again") from error

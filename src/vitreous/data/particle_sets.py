@@ -104,6 +104,8 @@ def _write(
     from vitreous.io.dataset import write_manifest
     from vitreous.io.particles import image_locations, write_particles
 
+    if not any(len(particles) for particles, _ in parts):
+        raise InputError("no particles in the file", file=parts[0][1], todo="name another file")
     located = [(particles, image_locations(particles, source)) for particles, source in parts]
     stacks = sorted({stack for _, places in located for stack, _ in places})
     names = _names(stacks)

@@ -48,6 +48,10 @@ def fetch_files(
     want one path, StageError where the disk is too small or full and where nothing may be fetched.
     """
     _refuse_twice(files)
+    if (kept := _all_here(files, folder)) is not None:
+        for path in kept:
+            on_done(path)
+        return Outcome(kept=kept)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with Lock(folder / LOCK, wait=True):
@@ -61,6 +65,14 @@ def fetch_files(
     except OSError as error:
         raise stage_error(error, error.filename or folder) from error
     return outcome
+
+
+def _all_here(files: Sequence[RemoteFile], folder: Path) -> list[str] | None:
+    """The paths, where every file is here as its record says: nothing is written then, not even a lock."""
+    manifest = Manifest(folder)
+    if all(file.path in manifest.records and _is_as_recorded(file, folder, manifest) for file in files):
+        return [file.path for file in files]
+    return None
 
 
 def _bring(
@@ -142,12 +154,19 @@ def _is_here(file: RemoteFile, folder: Path, manifest: Manifest, client: Client)
     if record is not None:
         if size != record.bytes:
             _log.warning("%s: %d bytes, %d were fetched; fetched again", target, size, record.bytes)
-            return False
-        stated = tuple(piece.checksum for piece in file.pieces)
-        changed = any(now and was and now != was for now, was in zip(stated, record.checksums, strict=False))
-        return not changed and len(stated) == len(record.checksums)
+        return _is_as_recorded(file, folder, manifest)
     _adopt(file, target, size, manifest, client)
     return True
+
+
+def _is_as_recorded(file: RemoteFile, folder: Path, manifest: Manifest) -> bool:
+    """Whether a file with a record is here with its size, and the archive states no other checksum now."""
+    target, record = folder / file.path, manifest.records[file.path]
+    if not target.is_file() or target.stat().st_size != record.bytes:
+        return False
+    stated = tuple(piece.checksum for piece in file.pieces)
+    changed = any(now and was and now != was for now, was in zip(stated, record.checksums, strict=False))
+    return not changed and len(stated) == len(record.checksums)
 
 
 def _adopt(file: RemoteFile, target: Path, size: int, manifest: Manifest, client: Client) -> None:

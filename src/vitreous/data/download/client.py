@@ -227,6 +227,8 @@ def _told(error: BaseException) -> str:
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     text = str(error) or type(error).__name__
+    if "invalid literal" in text:  # of http.client, where a body in chunks is cut
+        return "connection lost in the middle of a body"
     return f"connection lost ({text})" if "IncompleteRead" in text or "reset" in text else text
 
 

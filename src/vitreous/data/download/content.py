@@ -88,6 +88,8 @@ def plain_xml(text: str) -> str:
         raise Wrong("an error message in place of XML")
     if not text.lstrip("\ufeff \t\r\n").startswith("<"):
         raise Wrong("something else in place of XML")
+    if not re.search(r">\s*$", text):
+        raise Wrong("an XML document that is cut")
     return text
 
 

@@ -17,7 +17,11 @@ def refuse_full_disk(need_bytes: float, folder: Path, keep_free_gb: float) -> No
         raise stage_error(error, folder) from error
     if need_bytes + keep_free_gb * 1e9 > free:
         raise StageError(
-            "the disk is too small for what is to come", file=folder, found=f"{free / 1e9:.1f} GB free",
-            expected=f"{need_bytes / 1e9:.1f} GB, and {keep_free_gb:g} GB left free (`keep_free_gb`)",
+            "the disk is too small for what is to come", file=folder, found=f"{_spoken(free)} free",
+            expected=f"{_spoken(need_bytes)}, and {keep_free_gb:g} GB left free (`network.keep_free_gb`)",
             todo="free some space, fetch elsewhere, or choose less with `count` or `include`",
         )  # fmt: skip
+
+
+def _spoken(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from vitreous.data.download.remote import Piece, RemoteFile
 from vitreous.errors import StageError
 from vitreous.runtime.files import write_json
 
+_log = logging.getLogger(__name__)
 # What stands for a short listing among the paths that failed.
 LISTING = "(listing)"
 
@@ -59,7 +61,10 @@ class Run:
             return read_listing(file)
         found = ask()
         if self.instead is None:
-            write_json(file, [asdict(one) for one in found])
+            try:
+                write_json(file, [asdict(one) for one in found])
+            except PermissionError:  # a folder that may only be read serves what it has
+                _log.info("%s: the listing is not kept, the folder may only be read", folder)
         return found
 
 
