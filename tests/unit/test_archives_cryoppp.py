@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,17 +9,6 @@ from vitreous.data.archives.cryoppp import archive_url, destination, labels_file
 from vitreous.data.download.client import Client
 from vitreous.data.download.settings import NetworkSettings
 from vitreous.errors import InputError
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> Iterator[FakeArchive]:
-    with FakeArchive(tmp_path) as archive:
-        yield archive
-
-
-@pytest.fixture
-def client(archive: FakeArchive) -> Client:
-    return Client(NetworkSettings.model_validate({"mirrors": archive.mirrors, "tries": 2, "backoff_s": 0}))
 
 
 def labels(root: Path, *names: str) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,17 +29,6 @@ def header(
 <axis_order><fast>{fast}</fast><medium>{medium}</medium><slow>{slow}</slow></axis_order>
 <pixel_spacing><x>1.3</x><y>1.3</y><z>1.3</z></pixel_spacing>
 <contour_list>{contour}</contour_list></map><interpretation>{extras}</interpretation></emd>"""
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> Iterator[FakeArchive]:
-    with FakeArchive(tmp_path) as archive:
-        yield archive
-
-
-@pytest.fixture
-def client(archive: FakeArchive) -> Client:
-    return Client(NetworkSettings.model_validate({"mirrors": archive.mirrors, "tries": 2, "backoff_s": 0}))
 
 
 def write(root: Path, *names: str, text: str = "0123456789") -> None:

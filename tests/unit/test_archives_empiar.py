@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,9 @@ from vitreous.data.archives.empiar import Found, data_files, find_files, list_tr
 from vitreous.data.archives.empiar_entry import entry_number, parse_entry, read_entry
 from vitreous.data.archives.settings import Selection
 from vitreous.data.download.client import Client
-from vitreous.data.download.settings import NetworkSettings
 from vitreous.errors import InputError
 
 FOLDER = "/empiar/world_availability/10017/data/"
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> Iterator[FakeArchive]:
-    with FakeArchive(tmp_path) as archive:
-        yield archive
-
-
-@pytest.fixture
-def client(archive: FakeArchive) -> Client:
-    return Client(NetworkSettings.model_validate({"mirrors": archive.mirrors, "tries": 2, "backoff_s": 0}))
 
 
 def write(root: Path, *names: str, number: int = 10017, size: int = 10) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,12 +23,6 @@ class Page(Client):
     def text(self, url: str) -> str:
         assert url.endswith("/")
         return self.page
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> Iterator[FakeArchive]:
-    with FakeArchive(tmp_path) as archive:
-        yield archive
 
 
 def client_of(archive: FakeArchive) -> Client:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import gemmi
@@ -72,12 +71,6 @@ _atom_site.pdbx_PDB_model_num
 ATOM 1 C CA . ALA A 1 1 1.0 2.0 3.0 1.0 10.0 1 A 1
 ATOM 2 C CA . GLY A 1 2 4.0 5.0 6.0 1.0 10.0 2 A 1
 """
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> Iterator[FakeArchive]:
-    with FakeArchive(tmp_path) as archive:
-        yield archive
 
 
 @pytest.fixture

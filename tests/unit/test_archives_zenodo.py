@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,6 @@ from vitreous.data.archives.zenodo import read_record
 from vitreous.data.download.client import Client
 from vitreous.data.download.settings import NetworkSettings
 from vitreous.errors import InputError
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> Iterator[FakeArchive]:
-    with FakeArchive(tmp_path) as archive:
-        yield archive
-
-
-@pytest.fixture
-def client(archive: FakeArchive) -> Client:
-    return Client(NetworkSettings.model_validate({"mirrors": archive.mirrors, "tries": 2, "backoff_s": 0}))
 
 
 class Answer(Client):
