@@ -59,3 +59,7 @@ class MissingToolError(VitreousError):
 
 class StageError(VitreousError):
     """A stage could not finish: too many bad members, no memory, a second process at work."""
+
+
+class FullDiskError(StageError):
+    """There is no room on the disk, whatever is tried next."""

@@ -179,7 +179,7 @@ def test_a_file_that_the_system_will_not_let_grow_is_named_and_the_rerun_goes_on
         said = process.communicate()[1].splitlines()[-1]
     assert process.returncode == 1
     assert said.endswith(
-        f"StageError: {here}/big.bin: disk full (found File too large); "
+        f"FullDiskError: {here}/big.bin: disk full (found File too large); "
         "free some space and run again, finished work is kept"
     )
     assert (here / "small.bin").read_bytes() == SMALL and not (here / "big.bin").exists()

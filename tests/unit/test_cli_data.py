@@ -176,3 +176,12 @@ def test_verify_fetches_again_what_is_damaged_and_nothing_else(
     assert main([*words, "--verify"]) == 0
     assert damaged.read_bytes() == good
     assert [one.path.rsplit("/", 1)[1] for one in archive.log if one.path.endswith(".mrc")] == ["mic_0.mrc"]
+
+
+def test_where_the_disk_is_too_small_no_other_entry_is_tried(
+    archive: FakeArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ["--root", str(tmp_path / "data"), "--keep-free-gb", "1e9", *mirrors(archive)]
+    assert main(["data", "fetch", "empiar-10017", "emdb-2660", *place]) == 1
+    assert "the disk is too small for what is to come" in capsys.readouterr().err.splitlines()[-1]
+    assert not [request for request in archive.log if "emdb" in request.path or request.path.endswith(".mrc")]

@@ -30,6 +30,26 @@ with Lock(Path(sys.argv[1])):
 """
 
 
+def most_at_once(path: Path, count: int) -> int:
+    """How many of `count` threads that all want the lock hold it at a time, at most."""
+    holding, most = 0, 0
+
+    def take() -> None:
+        nonlocal holding, most
+        with Lock(path, wait=True):
+            holding += 1
+            most = max(most, holding)
+            time.sleep(0.005)
+            holding -= 1
+
+    threads = [threading.Thread(target=take) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return most
+
+
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock_module, "WAIT_S", 0.02)
@@ -63,22 +83,7 @@ def test_without_waiting_a_lock_of_a_living_process_is_an_error(tmp_path: Path) 
 
 
 def test_many_who_wait_hold_it_one_at_a_time(tmp_path: Path) -> None:
-    holding, most = 0, 0
-
-    def take() -> None:
-        nonlocal holding, most
-        with Lock(tmp_path / "lock", wait=True):
-            holding += 1
-            most = max(most, holding)
-            time.sleep(0.01)
-            holding -= 1
-
-    threads = [threading.Thread(target=take) for _ in range(10)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == 1 and not (tmp_path / "lock").exists()
+    assert most_at_once(tmp_path / "lock", 10) == 1 and not (tmp_path / "lock").exists()
 
 
 def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
@@ -106,25 +111,11 @@ def test_the_lock_of_a_killed_process_that_nobody_has_reaped_is_taken_over(tmp_p
 
 
 def test_of_many_who_find_a_stale_lock_one_at_a_time_takes_it(tmp_path: Path) -> None:
-    holding, most = 0, 0
-
-    def take() -> None:
-        nonlocal holding, most
-        with Lock(tmp_path / "lock", wait=True):
-            holding += 1
-            most = max(most, holding)
-            time.sleep(0.005)
-            holding -= 1
-
     for _ in range(10):
         (tmp_path / "lock").write_text(json.dumps({"host": "elsewhere", "pid": 1, "start": "1"}))
         os.utime(tmp_path / "lock", (0, 0))
-        threads = [threading.Thread(target=take) for _ in range(6)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert most == 1 and os.listdir(tmp_path) == []
+        assert most_at_once(tmp_path / "lock", 6) == 1
+    assert os.listdir(tmp_path) == []
 
 
 # progress

@@ -10,7 +10,7 @@ import typer
 from vitreous.cli import data_import
 from vitreous.cli.clean import spoken_size
 from vitreous.cli.examples import COMMAND_SETTINGS, examples
-from vitreous.errors import InputError, SettingsError, StageError
+from vitreous.errors import FullDiskError, InputError, SettingsError, StageError
 from vitreous.runtime.plural import plural
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def fetch(
                 drop_damaged(settings, root)
             got = fetch_entry(settings, root, network=network, accept_changes=accept_changes)
         except (StageError, InputError) as error:
-            if len(wanted) == 1 or "disk" in error.what:
+            if len(wanted) == 1 or isinstance(error, FullDiskError):
                 raise
             print(f"{name}: {error}")
             failed.append(name)

@@ -20,6 +20,9 @@ from vitreous.io.dataset_info import Target
 
 _TIF = "[tT][iI][fF]"
 
+# Of micrographs that come with CryoPPP's picks.
+_PICKED = "CC0; picks of CryoPPP, CC BY 4.0"
+
 
 class ImportSettings(BaseModel):
     """What becomes of files when they are laid down in the standard form; globs count from their folder."""
@@ -143,8 +146,7 @@ class EmpiarSettings(EmpiarFetch, FetchedSettings):
         # a gain reference beside movies or sums is no micrograph
         values["exclude"] = ["*gain*", "*Gain*"]
         if given.get("labels"):
-            values |= {"coordinates": ["ground_truth/**/*.csv"], "flip_y": True}
-            values["licence"] = "CC0; picks of CryoPPP, CC BY 4.0"
+            values |= {"coordinates": ["ground_truth/**/*.csv"], "flip_y": True, "licence": _PICKED}
         return values
 
 
@@ -161,7 +163,7 @@ class CryopppSettings(CryopppFetch, FetchedSettings):
         # The coordinates fit the JPGs, which are the MRC arrays upside down.
         values["flip_y"] = not given.get("lite")
         values["accession"] = f"EMPIAR-{given['entry']}"
-        values["licence"] = "CC0; picks of CryoPPP, CC BY 4.0"
+        values["licence"] = _PICKED
         return values
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vitreous.errors import InputError, StageError
+from vitreous.errors import FullDiskError, InputError, StageError
 
 # No space left, a file beyond the limit of its size, a quota that is used up.
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -43,7 +43,7 @@ def stage_error(error: OSError, file: str | Path | None = None) -> StageError:
     file, said = file or error.filename, error.strerror or str(error)
     if _is_full(error):
         todo = "free some space and run again, finished work is kept"
-        return StageError("disk full", file=file, found=said, todo=todo)
+        return FullDiskError("disk full", file=file, found=said, todo=todo)
     return StageError(said, file=file, todo="mend it and run again, finished work is kept")
 
 
