@@ -96,14 +96,6 @@ def test_an_entry_is_one_file_on_the_file_server_and_in_the_divided_tree(
     assert file.url == f"{tree}/a4/7a4m.cif.gz"
 
 
-def test_a_ready_made_assembly_lies_in_a_tree_of_its_own(archive: FakeArchive, model: Path) -> None:
-    (model.parent / "7a4m-assembly1.cif.gz").write_bytes(b"x")
-    tree = f"{archive.url}/pub/pdb/data/structures/divided/mmCIF"
-    for network in (settings(archive), settings(archive, pdb=tree)):
-        (file,) = pdb.find_files(network, "7a4m", assembly=True)
-        assert file.path == "7a4m-assembly1.cif.gz" and Client(network).exists(file.url)
-
-
 @pytest.mark.parametrize("code", ["EMD-2660", "../1abc", "a7m4", ""])
 def test_what_is_no_code_is_refused(code: str) -> None:
     with pytest.raises(InputError, match="not a PDB code"):

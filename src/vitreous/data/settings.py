@@ -18,8 +18,6 @@ from vitreous.data.fetch_settings import CespedFetch, CryopppFetch, EmpiarFetch
 from vitreous.data.registry import Entry, find_entry
 from vitreous.io.dataset_info import Target
 
-_TIF = "[tT][iI][fF]"
-
 # Of micrographs that come with CryoPPP's picks.
 _PICKED = "CC0; picks of CryoPPP, CC BY 4.0"
 
