@@ -117,10 +117,7 @@ def _matching(folder: Path, globs: Iterable[str], exclude: Iterable[str]) -> lis
     for pattern in globs:
         try:
             found.update(path for path in folder.glob(pattern) if path.is_file())
-        except (
-            NotImplementedError,
-            ValueError,
-        ) as error:  # what pathlib says of an absolute or empty pattern
+        except (NotImplementedError, ValueError) as error:  # pathlib's, of an absolute pattern
             what = "glob must be relative to the folder"
             raise InputError(
                 what, file=folder, found=pattern, todo="set `folder` to where it begins"

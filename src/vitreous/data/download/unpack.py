@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import glob
 import hashlib
 import logging
 from collections.abc import Callable
@@ -72,6 +73,9 @@ class Unpacking:
             self.folder.mkdir(parents=True, exist_ok=True)
             with Lock(self.folder / LOCK, wait=True):
                 self._manifest = Manifest(self.folder)
+                # what a kill left of a state that was being written
+                for left in self.folder.glob(f".{glob.escape(self.file.stem)}.*-????????.json"):
+                    left.unlink()
                 return self._run()
         except OSError as error:
             raise stage_error(error, error.filename or self.folder) from error
